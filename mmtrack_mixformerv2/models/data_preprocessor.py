@@ -1,0 +1,55 @@
+"""From uint8 crops to what the network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmtrack.models import TrackDataPreprocessor
+from mmtrack.registry import MODELS
+from torch import Tensor
+
+
+@MODELS.register_module()
+class CropDataPreprocessor(TrackDataPreprocessor):
+    """Normalises crops, and leaves whole frames alone.
+
+    mmtrack's preprocessor turns every frame into float before the tracker crops it. Here a frame
+    stays uint8 on the host until the tracker has cut out the small part that it needs; only
+    training crops are stacked, moved to the device and normalised.
+
+    Args:
+        mean: Mean of the R, G, B channels, 0 to 255.
+        std: Standard deviation of the R, G, B channels.
+        bgr_to_rgb: Whether frames and crops are BGR, as mmcv loads them.
+    """
+
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], bgr_to_rgb: bool = True
+    ) -> None:
+        super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Training data: crops ``(T, 3, h, w)`` uint8 become one normalised ``(N, T, 3, h, w)``.
+
+        Test data, one frame at a time, passes untouched.
+        """
+        if not training:
+            return data
+        data = self.cast_data(data)
+        inputs = {
+            name: self._prepare(torch.stack(list(crops))) for name, crops in data['inputs'].items()
+        }
+        return dict(inputs=inputs, data_samples=data['data_samples'])
+
+    def normalize(self, crops: Sequence[np.ndarray]) -> Tensor:
+        """RGB uint8 crops ``(h, w, 3)`` to one normalised ``(T, 3, h, w)`` on the device."""
+        stacked = torch.from_numpy(np.stack(crops)).to(self.mean.device)
+        return self._scale(stacked.permute(0, 3, 1, 2))
+
+    def _prepare(self, crops: Tensor) -> Tensor:
+        return self._scale(crops.flip(-3) if self.channel_conversion else crops)
+
+    def _scale(self, crops: Tensor) -> Tensor:
+        return ((crops - self.mean) / self.std).contiguous()

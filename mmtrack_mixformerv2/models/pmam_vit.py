@@ -1,0 +1,260 @@
+"""ViT with prediction-token-involved mixed attention (P-MAM), the backbone of MixFormerV2.
+
+Paper: MixFormerV2, arXiv 2305.15896, section 3.1. With no prediction tokens it is the backbone of
+MixViT. Follows the published implementation at revision 1041438, with one deliberate difference:
+attention is asymmetric by construction, not by a mask. Templates pass through the blocks alone and
+leave their keys and values in a :class:`TemplateCache`; search and prediction tokens then attend to
+the cached keys and their own. Training, tracking and export run these same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule
+from mmtrack.registry import MODELS
+from torch import Tensor, nn
+
+from ..structures import Features, TemplateCache
+
+
+def sincos_position_table(grid_size: int, dims: int) -> Tensor:
+    """Fixed 2-D position table of a square grid of tokens.
+
+    Args:
+        grid_size: Tokens per side, G.
+        dims: Channels; a multiple of four.
+
+    Returns:
+        ``(1, G * G, dims)`` float32, row-major. The first half of the channels encodes the column,
+        the second half the row; in each half all sines come before all cosines.
+    """
+    quarter = dims // 4
+    frequencies = 10000 ** (-torch.arange(quarter, dtype=torch.float32) / quarter)
+    angles = torch.arange(grid_size, dtype=torch.float32)[:, None] * frequencies
+    axis = torch.cat([angles.sin(), angles.cos()], dim=1)  # (G, dims / 2)
+    columns = axis[None].expand(grid_size, -1, -1)
+    rows = axis[:, None].expand(-1, grid_size, -1)
+    return torch.cat([columns, rows], dim=2).reshape(1, grid_size * grid_size, dims)
+
+
+class MixedAttention(nn.Module):
+    """Multi-head attention whose keys and values may come from outside."""
+
+    def __init__(self, dims: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dims, 3 * dims)
+        self.proj = nn.Linear(dims, dims)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value ``(B, heads, N, head_dim)`` of tokens ``(B, N, C)``."""
+        batch, length, dims = x.shape
+        qkv = self.qkv(x).view(batch, length, 3, self.num_heads, dims // self.num_heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """``(B, N, C)``: every query attends to all keys."""
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, Linear."""
+
+    def __init__(self, dims: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dims, hidden)
+        self.fc2 = nn.Linear(hidden, dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class MixedAttentionBlock(nn.Module):
+    """Pre-norm transformer block, in three steps so that keys and values can be cached."""
+
+    def __init__(self, dims: int, num_heads: int, mlp_ratio: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims, eps=1e-6)
+        self.attn = MixedAttention(dims, num_heads)
+        self.norm2 = nn.LayerNorm(dims, eps=1e-6)
+        self.mlp = Mlp(dims, int(dims * mlp_ratio))
+        self.drop_path = DropPath(drop_path)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of the tokens that enter the block."""
+        return self.attn.project(self.norm1(x))
+
+    def finish(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Output of the block for the tokens ``x`` whose query is given."""
+        x = x + self.drop_path(self.attn.attend(query, key, value))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+@MODELS.register_module()
+class PMAMViT(BaseModule):
+    """Prediction-token-involved mixed attention ViT (MixFormerV2, section 3.1).
+
+    Args:
+        search_size: Side of the search region in pixels, S.
+        template_size: Side of a template in pixels.
+        patch_size: Side of a patch in pixels; divides both sizes.
+        embed_dims: Token width C; a multiple of four and of ``num_heads``.
+        depth: Number of blocks.
+        num_heads: Attention heads.
+        mlp_ratio: Hidden width of the MLPs over C: one number, or one per block.
+        num_prediction_tokens: P; four stand for the edges of the box, zero gives MixViT.
+        drop_path_rate: Drop path of the last block; it grows linearly from zero.
+        init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: If sizes don't divide, or ``mlp_ratio`` has another length than ``depth``.
+    """
+
+    def __init__(
+        self,
+        *,
+        search_size: int,
+        template_size: int,
+        patch_size: int = 16,
+        embed_dims: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float | Sequence[float] = 4.0,
+        num_prediction_tokens: int = 4,
+        drop_path_rate: float = 0.1,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        ratios = [mlp_ratio] * depth if isinstance(mlp_ratio, (int, float)) else list(mlp_ratio)
+        _check_sizes(search_size, template_size, patch_size, embed_dims, num_heads)
+        if len(ratios) != depth or depth < 1:
+            raise ValueError(
+                f'mlp_ratio has {len(ratios)} entries for depth={depth}; give one number, or one '
+                'per block of a backbone that has at least one.'
+            )
+        if num_prediction_tokens < 0:
+            raise ValueError(
+                f'num_prediction_tokens is {num_prediction_tokens}, expected 0 or more'
+            )
+        self.search_size = search_size
+        self.template_size = template_size
+        self.num_prediction_tokens = num_prediction_tokens
+        self.patch_embed = nn.Conv2d(3, embed_dims, patch_size, stride=patch_size)
+        self.search_pos_embed = _fixed(sincos_position_table(search_size // patch_size, embed_dims))
+        self.template_pos_embed = _fixed(
+            sincos_position_table(template_size // patch_size, embed_dims)
+        )
+        tokens = torch.empty(1, num_prediction_tokens, embed_dims)
+        self.prediction_tokens = nn.Parameter(nn.init.trunc_normal_(tokens, std=0.02))
+        self.prediction_pos_embed = nn.Parameter(torch.zeros_like(tokens))
+        rates = torch.linspace(0, drop_path_rate, depth).tolist()
+        self.blocks = nn.ModuleList(
+            MixedAttentionBlock(embed_dims, num_heads, ratio, rate)
+            for ratio, rate in zip(ratios, rates)
+        )
+
+    def encode_template(self, templates: Tensor, *, out_layers: bool = False) -> TemplateCache:
+        """Keys and values of the templates, which never see the search region.
+
+        Args:
+            templates: Normalised crops ``(B, T, 3, h, w)``, the static template first.
+            out_layers: Also keep the output of every block.
+
+        Returns:
+            The cache to hand to :meth:`encode_search`. Without ``out_layers`` the last block stops
+            at its keys and values, since nothing reads its output.
+
+        Raises:
+            ValueError: If the crops have another size or number of dimensions.
+        """
+        if templates.ndim != 5:
+            raise ValueError(
+                f'templates have shape {tuple(templates.shape)}, expected (B, T, 3, h, w)'
+            )
+        batch = templates.shape[0]
+        x = self._embed(templates.flatten(0, 1), self.template_pos_embed, 'template')
+        x = x.reshape(batch, -1, x.shape[-1])  # (B, T * Nt, C)
+        keys, values, layers = [], [], []
+        for block in self.blocks:
+            query, key, value = block.project(x)
+            keys.append(key)
+            values.append(value)
+            if out_layers or block is not self.blocks[-1]:
+                x = block.finish(x, query, key, value)
+                layers.append(x)
+        return TemplateCache(keys, values, layers if out_layers else None)
+
+    def encode_search(
+        self, search: Tensor, cache: TemplateCache, *, out_layers: bool = False
+    ) -> Features:
+        """Search and prediction tokens after attending to the templates and to each other.
+
+        Args:
+            search: Normalised search regions ``(B, 3, S, S)``.
+            cache: Of the same B sequences, from :meth:`encode_template`.
+            out_layers: Also keep the output of every block.
+
+        Raises:
+            ValueError: If the size of the regions or the cache does not fit this backbone.
+        """
+        x = self._embed(search, self.search_pos_embed, 'search')
+        self._check_cache(cache, len(x))
+        tokens = self.prediction_tokens + self.prediction_pos_embed
+        x = torch.cat([x, tokens.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+        layers = []
+        for block, template_key, template_value in zip(self.blocks, cache.keys, cache.values):
+            query, key, value = block.project(x)
+            key = torch.cat([template_key, key], dim=2)
+            value = torch.cat([template_value, value], dim=2)
+            x = block.finish(x, query, key, value)
+            if out_layers:
+                layers.append(x)
+        split = x.shape[1] - self.num_prediction_tokens
+        return Features(x[:, :split], x[:, split:], layers if out_layers else None)
+
+    def forward(self, templates: Tensor, search: Tensor, *, out_layers: bool = False) -> Features:
+        """Both halves in one call: ``(B, T, 3, h, w)`` and ``(B, 3, S, S)`` to features."""
+        cache = self.encode_template(templates, out_layers=out_layers)
+        return self.encode_search(search, cache, out_layers=out_layers)
+
+    def _embed(self, images: Tensor, position: Tensor, name: str) -> Tensor:
+        size = self.search_size if name == 'search' else self.template_size
+        if tuple(images.shape[1:]) != (3, size, size):
+            raise ValueError(
+                f'{name} is {"x".join(map(str, images.shape[1:]))}, expected 3x{size}x{size}; crop '
+                f'it to that size or set {name}_size in the config of the backbone.'
+            )
+        tokens = self.patch_embed(images).flatten(2).transpose(1, 2)  # (B, N, C)
+        return tokens + position.to(tokens.dtype)
+
+    def _check_cache(self, cache: TemplateCache, batch: int) -> None:
+        heads = self.blocks[0].attn.num_heads
+        expected = (len(self.blocks), batch, heads, self.patch_embed.out_channels // heads)
+        key = cache.keys[0]
+        got = (len(cache.keys), key.shape[0], key.shape[1], key.shape[3])
+        if got != expected:
+            raise ValueError(
+                f'the template cache has (blocks, batch, heads, head width) = {got}, expected '
+                f'{expected}; make it with encode_template of this very backbone.'
+            )
+
+
+def _fixed(table: Tensor) -> nn.Parameter:
+    """A table kept with the weights, as published, but never trained."""
+    return nn.Parameter(table, requires_grad=False)
+
+
+def _check_sizes(search: int, template: int, patch: int, dims: int, heads: int) -> None:
+    if search % patch or template % patch:
+        raise ValueError(
+            f'search_size={search} and template_size={template} must be multiples of '
+            f'patch_size={patch}.'
+        )
+    if dims % 4 or dims % heads:
+        raise ValueError(f'embed_dims={dims} must be a multiple of 4 and of num_heads={heads}.')

@@ -1,0 +1,179 @@
+"""The tracker that mmtrack trains and tests: a backbone with cached templates, and heads."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData
+from mmtrack.models.sot.base import BaseSingleObjectTracker
+from mmtrack.registry import MODELS
+from torch import Tensor
+
+from ..structures import BoxPrediction, TemplateCache
+from ..tracking.sequence_tracker import (
+    SequenceState,
+    SequenceTracker,
+    TrackingSettings,
+    TrackResult,
+)
+
+
+class TorchPredictor:
+    """The network as the tracking loop sees it: uint8 RGB crops in, numbers out.
+
+    Args:
+        model: Tracker whose weights, device and mode are used as they are at every call.
+    """
+
+    def __init__(self, model: TemplateSearchTracker) -> None:
+        self.model = model
+        self.search_size = model.backbone.search_size
+        self.template_size = model.backbone.template_size
+
+    @torch.inference_mode()
+    def encode_templates(self, crops: list[np.ndarray]) -> TemplateCache:
+        """Cache of ``(h, w, 3)`` crops, the static template first."""
+        templates = self.model.data_preprocessor.normalize(crops)
+        return self.model.backbone.encode_template(templates[None])
+
+    @torch.inference_mode()
+    def predict(
+        self, search_crop: np.ndarray, cache: TemplateCache
+    ) -> tuple[np.ndarray, float | None]:
+        """Box ``(4,)`` xyxy in [0, 1] of the crop, and the score in [0, 1] if there is one."""
+        search = self.model.data_preprocessor.normalize([search_crop])
+        prediction = self.model.predict_boxes(search, cache)
+        box = prediction.boxes[0].double().cpu().numpy()
+        if prediction.score_logits is None:
+            return box, None
+        return box, prediction.score_logits[0].double().sigmoid().item()
+
+
+@MODELS.register_module()
+class TemplateSearchTracker(BaseSingleObjectTracker):
+    """Single object tracker of a backbone that never shows the search region to the templates.
+
+    Args:
+        backbone: Has ``encode_template`` and ``encode_search``, as :class:`PMAMViT`.
+        box_head: Features to :class:`BoxPrediction`.
+        score_head: Features to logits ``(B,)``; without it the templates are never refreshed.
+        losses: Losses of ``loss_iou`` and ``loss_l1`` (boxes against targets) and, optionally,
+            ``loss_edge`` (edge logits against targets), all in [0, 1] of the search region.
+        auxiliary: Module used in training only, as :class:`DenseGuidance`.
+        test_cfg: Constants of the tracking loop, see :class:`TrackingSettings`, and
+            ``test_mode='OPE'``.
+        train_cfg: Unused; mmtrack's models have it.
+        data_preprocessor: A :class:`CropDataPreprocessor`.
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        box_head: dict,
+        score_head: dict | None = None,
+        losses: dict | None = None,
+        auxiliary: dict | None = None,
+        test_cfg: dict | None = None,
+        train_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if data_preprocessor is not None:
+            # The base class would look in mmengine's registry, and needs the default scope for it.
+            data_preprocessor = MODELS.build(data_preprocessor)
+        super().__init__(data_preprocessor, init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.box_head = MODELS.build(box_head)
+        self.score_head = MODELS.build(score_head) if score_head else None
+        self.losses = torch.nn.ModuleDict(
+            {name: MODELS.build(loss) for name, loss in (losses or {}).items()}
+        )
+        self.auxiliary = MODELS.build(auxiliary) if auxiliary else None
+        settings = dict(test_cfg or {})
+        self.test_cfg = dict(test_mode=settings.pop('test_mode', 'OPE'))
+        self.loop = SequenceTracker(TorchPredictor(self), TrackingSettings(**settings))
+        self._running: dict[int, SequenceState] = {}  # by video; see predict_ope
+
+    def predict_boxes(self, search: Tensor, cache: TemplateCache) -> BoxPrediction:
+        """Heads on the search regions ``(B, 3, S, S)``, normalised, given their templates."""
+        return self._apply_heads(self.backbone.encode_search(search, cache))
+
+    def _apply_heads(self, features) -> BoxPrediction:
+        prediction = self.box_head(features)
+        if self.score_head is None:
+            return prediction
+        return BoxPrediction(prediction.boxes, prediction.edge_logits, self.score_head(features))
+
+    def _forward(self, inputs: dict[str, Tensor], data_samples=None, **kwargs) -> BoxPrediction:
+        """``mode='tensor'``: ``img`` ``(N, T, 3, h, w)`` and ``search_img`` ``(N, 1, 3, H, W)``."""
+        cache = self.backbone.encode_template(inputs['img'])
+        return self.predict_boxes(inputs['search_img'][:, 0], cache)
+
+    def loss(self, inputs: dict[str, Tensor], data_samples: list, **kwargs) -> dict[str, Tensor]:
+        """Losses of a batch, for the boxes in ``search_gt_instances`` (xyxy, crop pixels)."""
+        search = inputs['search_img'][:, 0]
+        targets = torch.stack([sample.search_gt_instances.bboxes[0] for sample in data_samples])
+        targets = (targets.to(search) / search.shape[-1]).clamp(0, 1)
+        keep = self.auxiliary is not None
+        cache = self.backbone.encode_template(inputs['img'], out_layers=keep)
+        features = self.backbone.encode_search(search, cache, out_layers=keep)
+        prediction = self._apply_heads(features)
+        losses = {
+            name: loss(prediction.edge_logits if name == 'loss_edge' else prediction.boxes, targets)
+            for name, loss in self.losses.items()
+        }
+        if keep:
+            losses.update(self.auxiliary(self.backbone, cache, features, targets))
+        return losses
+
+    def init(self, frame: np.ndarray, box_xywh) -> SequenceState:
+        """Start a sequence: RGB uint8 ``(height, width, 3)`` and x, y, width, height in pixels."""
+        return self.loop.init(frame, box_xywh)
+
+    def track(self, frame: np.ndarray, state: SequenceState) -> TrackResult:
+        """Find the target of ``state`` in the next frame."""
+        return self.loop.track(frame, state)
+
+    def predict_ope(self, inputs: dict, data_samples: list) -> list[InstanceData]:
+        """One frame of mmtrack's test loop; frame 0 starts its sequence.
+
+        Sequences are told apart by the ``video_id`` of the sample, so frames of several videos
+        may alternate. The state of a video is dropped after its last frame.
+
+        Raises:
+            ValueError: If a batch has several samples, or a video does not begin at frame 0.
+        """
+        if len(data_samples) != 1:
+            raise ValueError(
+                f'got {len(data_samples)} frames at once, expected 1: set batch_size=1'
+            )
+        sample = data_samples[0]
+        video, frame_id = sample.metainfo.get('video_id', 0), sample.metainfo.get('frame_id', -1)
+        frame = self._rgb_frame(inputs['img'][0])
+        if frame_id == 0:
+            first = np.asarray(sample.gt_instances.bboxes[0].cpu(), np.float64)
+            box_xywh = np.concatenate([first[:2], first[2:] - first[:2]])
+            self._running[video] = self.init(frame, box_xywh)
+            score = -1.0
+        else:
+            if video not in self._running:
+                raise ValueError(
+                    f'frame {frame_id} of video {video} came before its frame 0; feed each video '
+                    'from its first frame, which brings the box of the target.'
+                )
+            result = self.track(frame, self._running[video])
+            box_xywh, score = result.box_xywh, -1.0 if result.score is None else result.score
+        if frame_id + 1 == sample.metainfo.get('video_length'):
+            del self._running[video]
+        box = torch.tensor([[*box_xywh[:2], *(box_xywh[:2] + box_xywh[2:])]], dtype=torch.float32)
+        return [InstanceData(bboxes=box, scores=torch.tensor([score]))]
+
+    def predict_vot(self, inputs: dict, data_samples: list) -> list[InstanceData]:
+        """Refused: the restarting protocol of VOT2018 is not built in."""
+        raise ValueError("test_mode='VOT' is not supported, expected test_mode='OPE' in test_cfg")
+
+    def _rgb_frame(self, image: Tensor) -> np.ndarray:
+        """View ``(height, width, 3)`` of an ``(1, 3, height, width)`` frame, in RGB order."""
+        frame = image[0].permute(1, 2, 0).numpy()
+        return frame[..., ::-1] if self.data_preprocessor.channel_conversion else frame

@@ -1,0 +1,64 @@
+"""The three values that travel between backbone, heads, losses and trackers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TemplateCache:
+    """Everything the backbone needs of the templates: whatever does not depend on the search.
+
+    Attributes:
+        keys: One ``(B, heads, T * Nt, head_dim)`` tensor per block.
+        values: Like ``keys``.
+        layers: Output of every block, ``(B, T * Nt, C)`` each, if it was asked for.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    layers: list[Tensor] | None = None
+
+    def expand(self, batch_size: int) -> TemplateCache:
+        """The cache of one sequence seen as ``batch_size`` equal ones (no memory is copied)."""
+
+        def widen(tensors: list[Tensor]) -> list[Tensor]:
+            return [tensor.expand(batch_size, *tensor.shape[1:]) for tensor in tensors]
+
+        layers = None if self.layers is None else widen(self.layers)
+        return replace(self, keys=widen(self.keys), values=widen(self.values), layers=layers)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a backbone says about a search region.
+
+    Attributes:
+        search: Search tokens ``(B, Ns, C)``, row by row.
+        tokens: Prediction tokens ``(B, P, C)``; four of them stand for left, top, right, bottom.
+        layers: Output of every block, ``(B, Ns + P, C)`` each (search, then prediction tokens),
+            if it was asked for.
+    """
+
+    search: Tensor
+    tokens: Tensor
+    layers: list[Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class BoxPrediction:
+    """What every head of every tracker returns.
+
+    Attributes:
+        boxes: ``(N, 4)`` xyxy in [0, 1] of the search region. Edges are independent, so a box may
+            be inverted (left > right) before training has taught otherwise.
+        edge_logits: ``(N, 4, bins)`` ordered left, top, right, bottom; None for heads that
+            regress the box directly.
+        score_logits: ``(N,)``, or None without a score head.
+    """
+
+    boxes: Tensor
+    edge_logits: Tensor | None = None
+    score_logits: Tensor | None = None
