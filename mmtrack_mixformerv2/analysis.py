@@ -1,0 +1,129 @@
+"""Size and cost of a tracker: parameters of its parts, and multiply-adds of a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from mmengine.config import Config
+from mmtrack.registry import MODELS
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Parameters of a module; ``total`` includes the frozen ones."""
+
+    total: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class FrameCost:
+    """Multiply-adds of matrix products and convolutions for one frame.
+
+    Attributes:
+        templates: Of ``encode_template``, which runs only when a template changes.
+        search: Of ``encode_search``.
+        heads: Of the heads.
+        unused: Of what ``templates`` leaves out: without a reader of the template tokens after the
+            last block, that block stops at its keys and values. The published implementation
+            computes it, so its count is higher by this number.
+    """
+
+    templates: int
+    search: int
+    heads: int
+    unused: int
+
+    @property
+    def with_cache(self) -> int:
+        """Of a frame whose templates are cached."""
+        return self.search + self.heads
+
+    @property
+    def without_cache(self) -> int:
+        """Of a frame that encodes the templates as well."""
+        return self.templates + self.with_cache
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What there is to say about the model of a config.
+
+    Attributes:
+        parameters: By part, and under ``all``.
+        cost: Of a frame.
+        num_templates: Templates that the cost is for, the static one included.
+        search_size: Side of the search region in pixels.
+        template_size: Side of a template in pixels.
+    """
+
+    parameters: dict[str, ParameterCount]
+    cost: FrameCost
+    num_templates: int
+    search_size: int
+    template_size: int
+
+
+def analyse(config: Config) -> Analysis:
+    """Build the model of a config and count its parameters and the cost of a frame.
+
+    Raises:
+        ValueError: If the config has no model, or one that is no ``TemplateSearchTracker``.
+    """
+    kind = config.get('model', {}).get('type')
+    if kind != 'TemplateSearchTracker':
+        raise ValueError(
+            f"the model of the config is {kind!r}, expected a 'TemplateSearchTracker', whose "
+            'templates and search region are encoded separately.'
+        )
+    model = MODELS.build(config.model).eval()
+    num_templates = 1 + model.loop.settings.num_online_templates
+    return Analysis(
+        count_parameters(model),
+        count_multiply_adds(model, num_templates),
+        num_templates,
+        model.backbone.search_size,
+        model.backbone.template_size,
+    )
+
+
+def count_parameters(model: nn.Module) -> dict[str, ParameterCount]:
+    """Parameters of each part of a model that has some, and of ``all``."""
+    parts = {name: _count(part) for name, part in model.named_children()}
+    return {**{name: n for name, n in parts.items() if n.total}, 'all': _count(model)}
+
+
+def _count(module: nn.Module) -> ParameterCount:
+    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    return ParameterCount(sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
+
+
+def count_multiply_adds(model: nn.Module, num_templates: int) -> FrameCost:
+    """Count what one frame of a ``TemplateSearchTracker`` costs, by running it on zeros.
+
+    Args:
+        model: The tracker; it is run as it is, on its device.
+        num_templates: Templates in the cache, the static one included.
+    """
+    backbone = model.backbone
+    like = next(backbone.parameters())
+    templates = like.new_zeros(1, num_templates, 3, *[backbone.template_size] * 2)
+    search = like.new_zeros(1, 3, *[backbone.search_size] * 2)
+    with torch.no_grad():
+        encoded = _multiply_adds(lambda: backbone.encode_template(templates))
+        everything = _multiply_adds(lambda: backbone.encode_template(templates, out_layers=True))
+        cache = backbone.encode_template(templates)
+        searched = _multiply_adds(lambda: backbone.encode_search(search, cache))
+        predicted = _multiply_adds(lambda: model.predict_boxes(search, cache))
+    return FrameCost(encoded, searched, predicted - searched, everything - encoded)
+
+
+def _multiply_adds(run) -> int:
+    # The counter knows no fused attention of the CPU; the plain one is two products it does know.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        run()
+    return counter.get_total_flops() // 2

@@ -1,0 +1,242 @@
+"""Published weights, name by name: which systems there are and how their names become ours.
+
+A system is one entry of :data:`SYSTEMS`. To support another one, give its entry a ``measure``
+function (weights to :class:`Sizes`) and a ``layout`` function (sizes to one :class:`Rule` per
+published name); ``convert.py`` does the rest, and fails on every name that no rule mentions.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+StateDict = Mapping[str, Tensor]
+
+# The published tokens stand for left, right, top, bottom; ours for left, top, right, bottom.
+_TOKEN_ORDER = [0, 2, 1, 3]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the shapes of a system's weights say about it.
+
+    The number of attention heads is not among them: it does not show in any shape. All published
+    models have one head per 64 channels.
+
+    Attributes:
+        embed_dims: Token width C.
+        depth: Number of blocks.
+        mlp_ratios: Hidden width of the MLP over C, one per block.
+        patch_size: Side of a patch in pixels.
+        search_size: Side of the search region in pixels; None where the weights don't say.
+        template_size: Side of a template in pixels; None where the weights don't say.
+        num_bins: Bins per edge distribution; None without that head.
+        score_head: Whether there is a score head.
+    """
+
+    embed_dims: int
+    depth: int
+    mlp_ratios: tuple[float, ...]
+    patch_size: int
+    search_size: int | None = None
+    template_size: int | None = None
+    num_bins: int | None = None
+    score_head: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What becomes of one published tensor.
+
+    Attributes:
+        target: Our name for it.
+        shape: The shape it must have.
+        change: Checks or rearranges it, given its published name and value.
+    """
+
+    target: str
+    shape: tuple[int, ...]
+    change: Callable[[str, Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class System:
+    """One kind of published weights.
+
+    Attributes:
+        name: What people call it.
+        marks: Name prefixes of which any one tells this system, once the entries before it in the
+            table are excluded.
+        advice: What to say if it can't be converted.
+        measure: Weights to sizes; None if the system is known but not supported.
+        layout: Sizes to the rule of every published name.
+        dropped: Name prefixes of tensors that are known and not needed.
+    """
+
+    name: str
+    marks: tuple[str, ...]
+    advice: str = ''
+    measure: Callable[[StateDict], Sizes] | None = None
+    layout: Callable[[Sizes], dict[str, Rule]] | None = None
+    dropped: tuple[str, ...] = ()
+
+
+def position_table(side: int, dims: int) -> Tensor:
+    """The fixed 2-D sin-cos table of a square grid, in float64, to check published ones.
+
+    Args:
+        side: Tokens per side of the grid.
+        dims: Channels C; a multiple of four.
+
+    Returns:
+        ``(1, side * side, C)``, row by row: sine and cosine of the column, then of the row.
+    """
+    frequency = 10000.0 ** (-torch.arange(dims // 4, dtype=torch.float64) * 4 / dims)
+    row, column = torch.meshgrid(*[torch.arange(side, dtype=torch.float64)] * 2, indexing='ij')
+    x, y = (grid.reshape(-1, 1) * frequency for grid in (column, row))
+    return torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], dim=1)[None]
+
+
+def _checked_table(name: str, table: Tensor) -> Tensor:
+    """Return a published position table after comparing it with the formula."""
+    if table.shape[2] % 4:
+        raise ValueError(f'{name} has {table.shape[2]} channels, expected a multiple of four.')
+    formula = position_table(math.isqrt(table.shape[1]), table.shape[2])
+    worst = (table.double() - formula).abs().max().item()
+    if worst > max(1e-5, torch.finfo(table.dtype).eps):
+        raise ValueError(
+            f'{name} differs from the fixed sin-cos table by up to {worst:.3g}; this backbone '
+            'stores the fixed one, so weights with a learned or resized table do not fit it.'
+        )
+    return table
+
+
+def _reorder_tokens(name: str, tokens: Tensor) -> Tensor:
+    """Left, right, top, bottom to left, top, right, bottom."""
+    return tokens[:, _TOKEN_ORDER]
+
+
+def _shape(state: StateDict, name: str, ndim: int) -> tuple[int, ...]:
+    """Shape of a tensor that the sizes are read from."""
+    if name not in state:
+        raise ValueError(f'the weights lack {name!r}, which their sizes are read from.')
+    shape = tuple(state[name].shape)
+    if len(shape) != ndim or 0 in shape:
+        raise ValueError(f'{name!r} has shape {shape}, expected {ndim} positive numbers.')
+    return shape
+
+
+def _measure_vit(state: StateDict, prefix: str) -> dict:
+    """Width, depth, MLP ratios and patch size of a plain ViT."""
+    dims, _, patch, _ = _shape(state, f'{prefix}patch_embed.proj.weight', 4)
+    blocks = re.compile(re.escape(prefix) + r'blocks\.(\d+)\.')
+    found = [int(match[1]) for match in map(blocks.match, state) if match]
+    depth = 1 + max(found, default=0)
+    if depth > 1000:
+        raise ValueError(f'the weights have a block number {depth - 1}, more than any such model.')
+    hidden = [_shape(state, f'{prefix}blocks.{i}.mlp.fc1.weight', 2)[0] for i in range(depth)]
+    ratios = tuple(h / dims if int(dims * (h / dims)) == h else (h + 0.5) / dims for h in hidden)
+    return {'embed_dims': dims, 'depth': depth, 'mlp_ratios': ratios, 'patch_size': patch}
+
+
+def _vit_layout(prefix: str, sizes: Sizes) -> dict[str, Rule]:
+    """Patch embedding and blocks, which the published ViTs and ours name alike."""
+    dims, patch = sizes.embed_dims, sizes.patch_size
+    rules = {
+        f'{prefix}patch_embed.proj.weight': Rule(
+            'backbone.patch_embed.weight', (dims, 3, patch, patch)
+        ),
+        f'{prefix}patch_embed.proj.bias': Rule('backbone.patch_embed.bias', (dims,)),
+    }
+    for i, ratio in enumerate(sizes.mlp_ratios):
+        hidden = int(dims * ratio)
+        weights = {
+            'norm1': (dims,),
+            'attn.qkv': (3 * dims, dims),
+            'attn.proj': (dims, dims),
+            'norm2': (dims,),
+            'mlp.fc1': (hidden, dims),
+            'mlp.fc2': (dims, hidden),
+        }
+        for part, shape in weights.items():
+            name = f'blocks.{i}.{part}'
+            rules[f'{prefix}{name}.weight'] = Rule(f'backbone.{name}.weight', shape)
+            rules[f'{prefix}{name}.bias'] = Rule(f'backbone.{name}.bias', shape[:1])
+    return rules
+
+
+def _measure_mixformerv2(state: StateDict) -> Sizes:
+    vit = _measure_vit(state, 'backbone.')
+    sides = {}
+    for region in 'st':
+        name = f'backbone.pos_embed_{region}'
+        tokens = _shape(state, name, 3)[1]
+        sides[region] = math.isqrt(tokens) * vit['patch_size']
+        if math.isqrt(tokens) ** 2 != tokens:
+            raise ValueError(f'{name!r} has {tokens} tokens, expected a square grid.')
+    return Sizes(
+        **vit,
+        search_size=sides['s'],
+        template_size=sides['t'],
+        num_bins=_shape(state, 'box_head.layers.1.0.weight', 2)[0],
+        score_head=any(name.startswith('score_head.') for name in state),
+    )
+
+
+def _mixformerv2_layout(sizes: Sizes) -> dict[str, Rule]:
+    dims, bins = sizes.embed_dims, sizes.num_bins
+    rules = {}
+    for region, size in (('search', sizes.search_size), ('template', sizes.template_size)):
+        rules[f'backbone.pos_embed_{region[0]}'] = Rule(
+            f'backbone.{region}_pos_embed',
+            (1, (size // sizes.patch_size) ** 2, dims),
+            _checked_table,
+        )
+    tokens = (1, len(_TOKEN_ORDER), dims)
+    rules['backbone.reg_tokens'] = Rule('backbone.prediction_tokens', tokens, _reorder_tokens)
+    rules['backbone.pos_embed_reg'] = Rule('backbone.prediction_pos_embed', tokens, _reorder_tokens)
+    rules.update(_vit_layout('backbone.', sizes))
+    layers = {
+        'box_head.layers.0.0': ('box_head.mlps.0.fc1', (dims, dims)),
+        'box_head.layers.0.1': ('box_head.mlps.0.norm1', (dims,)),
+        'box_head.layers.1.0': ('box_head.mlps.0.fc2', (bins, dims)),
+        'box_head.layers.1.1': ('box_head.mlps.0.norm2', (bins,)),
+    }
+    if sizes.score_head:
+        layers['score_head.layers.0.0'] = ('score_head.fc1', (dims, dims))
+        layers['score_head.layers.1'] = ('score_head.fc2', (1, dims))
+    for source, (target, shape) in layers.items():
+        rules[f'{source}.weight'] = Rule(f'{target}.weight', shape)
+        rules[f'{source}.bias'] = Rule(f'{target}.bias', shape[:1])
+    return rules
+
+
+SYSTEMS = (
+    System(
+        'a model of this toolbox',
+        marks=('backbone.search_pos_embed', 'backbone.prediction_tokens', 'box_head.mlps.'),
+        advice='It needs no conversion: hand it to --checkpoint or load_from as it is.',
+    ),
+    System(
+        'MixFormerV2',
+        marks=('backbone.reg_tokens', 'backbone.pos_embed_reg', 'box_head.layers.'),
+        measure=_measure_mixformerv2,
+        layout=_mixformerv2_layout,
+    ),
+    System('MixFormer (CvT)', marks=('backbone.stage0.',)),
+    System('MVT', marks=('backbone.conv_1.', 'feature_fusor.')),
+    System('FERMT', marks=('backbone.dau.',)),
+    System('MixViT', marks=('backbone.pos_embed_s', 'backbone.pos_embed_t', 'box_head.conv1_tl.')),
+    System(
+        'MAE ViT',
+        marks=('blocks.', 'patch_embed.', 'cls_token'),
+        measure=lambda state: Sizes(**_measure_vit(state, '')),
+        layout=lambda sizes: _vit_layout('', sizes),
+        dropped=('cls_token', 'pos_embed', 'norm.', 'mask_token', 'decoder_'),
+    ),
+)

@@ -1,0 +1,121 @@
+"""Counted parameters and multiply-adds against the published numbers and a formula."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from tools_loader import load_tool
+
+from mmtrack_mixformerv2.analysis import analyse
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'mixformerv2'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    return load_tool('analysis_tools/get_flops')
+
+
+def small_config(*, depth: int = 3, ratio: float = 2, bins: int = 16, online: int = 1) -> Config:
+    return Config(
+        {
+            'model': {
+                'type': 'TemplateSearchTracker',
+                'backbone': {
+                    'type': 'PMAMViT',
+                    'search_size': 64,
+                    'template_size': 32,
+                    'embed_dims': 48,
+                    'depth': depth,
+                    'num_heads': 4,
+                    'mlp_ratio': ratio,
+                },
+                'box_head': {'type': 'TokenDistributionHead', 'in_channels': 48, 'num_bins': bins},
+                'score_head': {'type': 'TokenScoreHead', 'in_channels': 48},
+                'test_cfg': {'num_online_templates': online},
+            }
+        }
+    )
+
+
+def block_cost(queries: int, keys: int, dims: int, ratio: float) -> int:
+    """Projections, both attention products, output projection and MLP of one block."""
+    linear = queries * dims * (3 * dims + dims + 2 * int(dims * ratio))
+    return linear + 2 * queries * keys * dims
+
+
+@pytest.mark.parametrize('online', [0, 1, 3])
+def test_multiply_adds_follow_the_formula(online):
+    dims, depth, ratio, bins = 48, 3, 2, 16
+    cost = analyse(small_config(depth=depth, ratio=ratio, bins=bins, online=online)).cost
+    templates, search, patch = 4 * (1 + online), 16, 3 * 16 * 16 * dims
+    whole = templates * patch + depth * block_cost(templates, templates, dims, ratio)
+    last = block_cost(templates, templates, dims, ratio) - templates * dims * 3 * dims
+    assert cost.unused == last
+    assert cost.templates == whole - last
+    own = search + 4
+    assert cost.search == search * patch + depth * block_cost(own, templates + own, dims, ratio)
+    assert cost.heads == 4 * (dims * dims + dims * bins) + 4 * (dims * dims + dims)
+    assert cost.without_cache == cost.templates + cost.search + cost.heads
+
+
+def test_parameters_are_counted_by_part():
+    parameters = analyse(small_config()).parameters
+    assert list(parameters) == ['backbone', 'box_head', 'score_head', 'all']
+    assert (parameters['all'].total, parameters['all'].trainable) == (100_801, 99_841)
+    assert sum(part.total for part in parameters.values()) == 2 * 100_801
+
+
+# Parameters by part and multiply-adds in G (full, cached) of the published models.
+PUBLISHED = {
+    'b': ((57_597_696, 666_144, 591_361), 58_855_201, 58_557_217, 28.1, 20.6),
+    's': ((14_971_392, 666_144, 591_361), 16_228_897, 16_040_737, 4.82, 3.31),
+}
+
+
+@pytest.mark.parametrize('name', ['b', 's'])
+def test_released_models_have_the_published_size_and_cost(tool, capsys, name):
+    parts, total, trainable, full, cached = PUBLISHED[name]
+    config = str(CONFIGS / f'mixformerv2-{name}_test-lasot.py')
+    assert tool.main([config, '--json']) == 0
+    counted = json.loads(capsys.readouterr().out)
+    parameters, cost = counted['parameters'], counted['cost']
+    assert parameters['all'] == {'total': total, 'trainable': trainable}
+    assert (
+        tuple(parameters[key]['total'] for key in ('backbone', 'box_head', 'score_head')) == parts
+    )
+    # The published numbers have three digits, and count a last template block that nothing reads.
+    assert (cost['without_cache'] + cost['unused']) / 1e9 == pytest.approx(full, abs=0.05)
+    assert cost['with_cache'] / 1e9 == pytest.approx(cached, abs=0.05)
+    assert cost['without_cache'] / 1e9 < full
+
+
+def test_tool_prints_tables_and_takes_cfg_options(tool, capsys, tmp_path):
+    config = tmp_path / 'small.py'
+    small_config().dump(config)
+    assert tool.main([str(config)]) == 0
+    printed = capsys.readouterr().out
+    for text in ('100,801', '99,841', 'search 64 px, 2 templates', 'with cache', 'without cache'):
+        assert text in printed
+    options = ['model.score_head=None', 'model.test_cfg.num_online_templates=2']
+    assert tool.main([str(config), '--cfg-options', *options]) == 0
+    printed = capsys.readouterr().out
+    assert 'score_head' not in printed and '3 templates of 32 px' in printed
+
+
+def test_bad_configs_end_with_a_short_message(tool, capsys, tmp_path):
+    stark = tmp_path / 'stark.py'
+    stark.write_text("model = dict(type='Stark')")
+    wrong = tmp_path / 'wrong.py'
+    small_config().dump(wrong)
+    for arguments, message in (
+        (['nowhere.py'], 'config file nowhere.py does not exist'),
+        ([str(stark)], "model of the config is 'Stark', expected a 'TemplateSearchTracker'"),
+        ([str(wrong), '--cfg-options', 'model.backbone.num_heads=5'], 'num_heads=5'),
+    ):
+        assert tool.main(arguments) == 1
+        error = capsys.readouterr().err
+        assert error.startswith('get_flops: ') and message in error
