@@ -1,0 +1,33 @@
+custom_imports = dict(imports=['mmtrack_mixformerv2'], allow_failed_imports=False)
+default_scope = 'mmtrack'
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='TrackVisualizationHook', draw=False),
+)
+custom_hooks = [
+    # A checkpoint that does not fit the model stops the run before its first iteration. A training
+    # that starts from a part of a model names what may be absent: allow_missing=['score_head'].
+    dict(type='StrictLoadHook'),
+    # The results for an evaluation server never replace a folder that exists.
+    dict(type='ResultFolderHook'),
+]
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+# Samples are a function of (seed, epoch, index), so a run can be repeated and resumed exactly.
+randomness = dict(seed=0)
+
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='TrackLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+
+log_level = 'INFO'
+load_from = None
+resume = False

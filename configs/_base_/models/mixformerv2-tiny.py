@@ -1,0 +1,20 @@
+# A tracker small enough to be trained from scratch on two CPU cores: patches of 8 pixels on a search
+# region of 72, one template of 40, width 128, 6 layers with MLP ratio 2, 36 bins of 2 pixels. It has
+# no score head, so its only template is that of the first frame.
+_base_ = './mixformerv2-b.py'
+
+model = dict(
+    backbone=dict(
+        search_size=72,
+        template_size=40,
+        patch_size=8,
+        embed_dims=128,
+        depth=6,
+        num_heads=4,
+        mlp_ratio=2.0,
+        drop_path_rate=0.0,
+    ),
+    box_head=dict(in_channels=128, num_bins=36),
+    score_head=None,
+    test_cfg=dict(search_factor=3.5, num_online_templates=0, clip_margin=4),
+)

@@ -1,0 +1,18 @@
+# needs: data/GOT10k; checkpoints/mixformerv2-b.pth, converted by
+#        tools/model_converters/convert_checkpoint.py
+# makes: work_dirs/mixformerv2-b_test-got10k/boxes.zip for the server of GOT-10k
+# run:   python tools/test.py configs/mixformerv2/mixformerv2-b_test-got10k.py \
+#            checkpoints/mixformerv2-b.pth
+_base_ = [
+    '../_base_/models/mixformerv2-b.py',
+    '../_base_/datasets/got10k_test.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    test_cfg=dict(
+        search_factor=5.0,  # published test script
+        update_interval=10,  # released yaml `288_depth8_score`
+    )
+)
+test_evaluator = dict(outfile_prefix='work_dirs/mixformerv2-b_test-got10k/boxes')

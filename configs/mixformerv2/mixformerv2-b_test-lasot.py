@@ -1,0 +1,17 @@
+# needs: data/LaSOT_full; checkpoints/mixformerv2-b.pth, converted by
+#        tools/model_converters/convert_checkpoint.py
+# makes: success, precision and normalised precision on the 280 test videos of LaSOT
+# run:   python tools/test.py configs/mixformerv2/mixformerv2-b_test-lasot.py \
+#            checkpoints/mixformerv2-b.pth
+_base_ = [
+    '../_base_/models/mixformerv2-b.py',
+    '../_base_/datasets/lasot_test.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    test_cfg=dict(
+        search_factor=5.0,  # published test script
+        update_interval=200,  # released yaml `288_depth8_score`
+    )
+)

@@ -1,0 +1,28 @@
+"""Training data: which samples an epoch has, how they are drawn, how they are cropped."""
+
+from .annotated_got10k import AnnotatedGOT10kDataset
+from .data_files import check_data_files
+from .sampled_dataset import SampledTripletDataset
+from .sampler import SampleKey, SampleKeySampler
+from .transforms import (
+    CropBrightness,
+    CropFlip,
+    CropTemplatesAndSearch,
+    JointFlip,
+    JointGrayscale,
+    LoadFrames,
+)
+
+__all__ = [
+    'AnnotatedGOT10kDataset',
+    'CropBrightness',
+    'CropFlip',
+    'CropTemplatesAndSearch',
+    'JointFlip',
+    'JointGrayscale',
+    'LoadFrames',
+    'SampleKey',
+    'SampleKeySampler',
+    'SampledTripletDataset',
+    'check_data_files',
+]
