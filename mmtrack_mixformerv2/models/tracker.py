@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from mmtrack.models.sot.base import BaseSingleObjectTracker
 from mmtrack.registry import MODELS
@@ -123,6 +124,8 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
             name: loss(prediction.edge_logits if name == 'loss_edge' else prediction.boxes, targets)
             for name, loss in self.losses.items()
         }
+        overlap = bbox_overlaps(prediction.boxes.detach(), targets, is_aligned=True)
+        losses['iou'] = overlap.mean()  # logged, not minimised
         if keep:
             losses.update(self.auxiliary(self.backbone, cache, features, targets))
         return losses

@@ -1,0 +1,111 @@
+"""The tiny config, made tinier, from rendered sequences to numbers: train, resume, test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmtrack_mixformerv2.datasets.synthetic import make_difficulty
+from mmtrack_mixformerv2.datasets.synthetic_writer import RenderSettings, write_dataset
+from mmtrack_mixformerv2.engine import build_runner, check_training, use_mixed_precision
+
+CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'mixformerv2'
+TRAINING = next(CONFIG.glob('mixformerv2-tiny_*_synthetic.py'))
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    """Four training sequences of 20 frames."""
+    out = tmp_path_factory.mktemp('rendered')
+    settings = RenderSettings(
+        seed=5,
+        difficulty=make_difficulty('easy'),
+        frames=dict(train=20, val=20),
+        size=(128, 96),
+    )
+    write_dataset(out, settings, dict(train=4, val=0), progress=False)
+    return out
+
+
+def config(data: Path, work_dir: Path, epochs: int = 2, **changes) -> Config:
+    cfg = Config.fromfile(TRAINING)
+    source = dict(
+        type='GOT10kDataset',
+        data_root=str(data),
+        ann_file='annotations/got10k_train_infos.txt',
+        data_prefix=dict(img_path=''),
+    )
+    cfg.merge_from_dict(
+        {
+            'work_dir': str(work_dir),
+            'experiment_name': f'{work_dir.parent.name}_{work_dir.name}',  # runners of one name share logs
+            'model.backbone.embed_dims': 16,
+            'model.backbone.depth': 2,
+            'model.box_head.in_channels': 16,
+            'model.auxiliary.in_channels': 16,
+            'train_dataloader.batch_size': 4,
+            'train_dataloader.sampler.samples_per_epoch': 12,
+            'train_dataloader.dataset.datasets': [source],
+            'train_dataloader.dataset.weights': None,
+            'train_cfg.max_epochs': epochs,
+            'default_hooks.logger.interval': 1,
+            **changes,
+        }
+    )
+    return cfg
+
+
+def train(cfg: Config, amp: bool = False):
+    if amp:
+        use_mixed_precision(cfg)
+    check_training(cfg)
+    runner = build_runner(cfg)
+    runner.train()
+    return runner
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=False)['state_dict']  # our own file of this very run
+
+
+@pytest.mark.parametrize('amp', [False, True])
+def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, amp):
+    """Bit by bit, although one loads in the main process and the other in a worker."""
+    train(config(data, tmp_path / 'whole', **{'train_dataloader.num_workers': 1}), amp)
+    in_process = {
+        'train_dataloader.num_workers': 0,
+        'train_dataloader.persistent_workers': False,
+    }
+    interrupted = config(data, tmp_path / 'parts', **in_process)
+    interrupted.train_cfg.max_epochs = 1
+    train(interrupted, amp)
+    train(config(data, tmp_path / 'parts', resume=True, **in_process), amp)
+    whole = weights(tmp_path / 'whole' / 'epoch_2.pth')
+    parts = weights(tmp_path / 'parts' / 'epoch_2.pth')
+    assert whole.keys() == parts.keys()
+    different = [name for name in whole if not torch.equal(whole[name], parts[name])]
+    assert not different
+    before = weights(tmp_path / 'parts' / 'epoch_1.pth')
+    frozen = {name for name in whole if torch.equal(whole[name], before[name])}
+    assert frozen == {'backbone.search_pos_embed', 'backbone.template_pos_embed'}
+
+
+def test_epochs_bring_other_samples(data, tmp_path):
+    from mmengine.runner import Runner
+
+    cfg = config(data, tmp_path / 'epochs', **{'train_dataloader.num_workers': 1})
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+
+    def epoch(number: int) -> np.ndarray:
+        loader.sampler.set_epoch(number)
+        return np.concatenate(
+            [sample.search_gt_instances.bboxes for b in loader for sample in b['data_samples']]
+        )
+
+    first, second, again = epoch(0), epoch(1), epoch(0)
+    np.testing.assert_array_equal(first, again)
+    assert len(np.unique(np.concatenate([first, second]), axis=0)) == 24
