@@ -1,0 +1,142 @@
+"""A checkpoint that does not fit the model stops the run before any compute is spent.
+
+MMEngine loads with ``strict=False`` and only warns, so a test with the weights of another model
+runs for hours and reports the numbers of a randomly initialised tracker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from mmtrack.registry import HOOKS
+from torch import nn
+
+_LISTED = 4  # names per kind of difference in a message
+
+
+@HOOKS.register_module()
+class StrictLoadHook(Hook):
+    """Compares names and shapes of a checkpoint with the model, when it was read and not yet used.
+
+    For a test, a validation and a resumed training everything must match. A training that starts
+    from ``load_from`` may lack the parts of the model that it is told to.
+
+    Args:
+        allow_missing: Prefixes of names, such as ``score_head``, which a checkpoint given as
+            ``load_from`` of a training need not contain; these parts stay as initialised.
+    """
+
+    priority = 'VERY_HIGH'  # before the EMA hook loads the same weights
+
+    def __init__(self, allow_missing: Sequence[str] = ()) -> None:
+        if isinstance(allow_missing, str):
+            raise TypeError(f'allow_missing is a list of prefixes; write [{allow_missing!r}]')
+        self.allow_missing = tuple(allow_missing)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: Any) -> None:
+        """Check the checkpoint that the runner is about to load.
+
+        Raises:
+            ValueError: If it does not fit.
+        """
+        training = isinstance(runner._train_loop, BaseLoop)  # a config until train() is called
+        source = runner._load_from or f'the latest checkpoint in {runner.work_dir}'
+        self.check(
+            runner.model, checkpoint, source=source, whole=not training or bool(runner._resume)
+        )
+
+    def check(self, model: nn.Module, checkpoint: Any, *, source: str, whole: bool) -> None:
+        """Compare a checkpoint with a model.
+
+        Args:
+            model: The model, with or without a distributed wrapper.
+            checkpoint: ``dict(state_dict=...)``, or a state dict itself.
+            source: What to call the checkpoint in the message.
+            whole: Whether the checkpoint has to contain the whole model.
+
+        Raises:
+            ValueError: If they do not fit; lists names, shapes and what to do.
+        """
+        model = model.module if is_model_wrapper(model) else model
+        found = _shapes(_state_dict_of(checkpoint, source))
+        wanted = _shapes(model.state_dict())
+        unexpected = [name for name in found if name not in wanted]
+        missing = [
+            name
+            for name in wanted
+            if name not in found
+            and not name.endswith('num_batches_tracked')
+            and (whole or not _starts_with(name, self.allow_missing))
+        ]
+        other = [name for name in found if name in wanted and found[name] != wanted[name]]
+        if not (unexpected or missing or other):
+            return
+        shapes = [f'{n} {found[n]} instead of {wanted[n]}' for n in other]
+        lines = [
+            f'{source} does not fit the model {type(model).__name__}:',
+            *_listed('only in the checkpoint', unexpected),
+            *_listed('only in the model', missing),
+            *_listed('of another shape', shapes),
+            *_different_lengths(found, wanted),
+            'Use the config that the checkpoint was made with, or the sizes named above in yours. '
+            'A training may start with parts that the checkpoint lacks when they are named: '
+            "custom_hooks=[dict(type='StrictLoadHook', allow_missing=['score_head'])]. Published "
+            'files are converted first, with tools/model_converters/convert_checkpoint.py.',
+        ]
+        raise ValueError('\n  '.join(lines))
+
+
+def _state_dict_of(checkpoint: Any, source: str) -> Mapping[str, Any]:
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
+    if not isinstance(state, Mapping):
+        raise ValueError(
+            f'{source} holds a {type(checkpoint).__name__}; expected a state dict, or a dict with '
+            'one under the name state_dict'
+        )
+    return state
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shape by name, with the prefix of a distributed wrapper removed as MMEngine does."""
+    return {
+        re.sub(r'^module\.', '', str(name)): tuple(value.shape)
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _starts_with(name: str, prefixes: Iterable[str]) -> bool:
+    return any(name == prefix or name.startswith(prefix.rstrip('.') + '.') for prefix in prefixes)
+
+
+def _listed(what: str, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    rest = len(names) - _LISTED
+    more = f' and {rest} more' if rest > 0 else ''
+    return [f'{len(names)} {what}: {", ".join(names[:_LISTED])}{more}']
+
+
+def _different_lengths(found: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """Explain lists of modules that both have, with different lengths (the depth, usually)."""
+    in_checkpoint, in_model = _list_lengths(found), _list_lengths(wanted)
+    return [
+        f'{name} has {in_checkpoint[name]} entries in the checkpoint and {length} in the model'
+        for name, length in in_model.items()
+        if name in in_checkpoint and in_checkpoint[name] != length
+    ]
+
+
+def _list_lengths(names: Iterable[str]) -> dict[str, int]:
+    lengths: dict[str, int] = {}
+    for name in names:
+        match = re.match(r'(.*?)\.(\d+)\.', name)
+        if match:
+            lengths[match[1]] = max(lengths.get(match[1], 0), int(match[2]) + 1)
+    return lengths
