@@ -9,7 +9,8 @@ from tools_loader import load_tool
 def test_only_the_weights_of_the_tracker_are_kept_in_half_precision(tmp_path, capsys):
     source, target = tmp_path / 'epoch_1.pth', tmp_path / 'small.pth'
     weight = torch.linspace(-1, 1, 6).reshape(2, 3)
-    state = {'head.weight': weight, 'auxiliary.norm.weight': torch.ones(2), 'steps': torch.tensor(3)}
+    state = {'head.weight': weight, 'steps': torch.tensor(3)}
+    state['auxiliary.norm.weight'] = torch.ones(2)
     torch.save({'state_dict': state, 'optimizer': {'state': {0: weight}}, 'meta': {}}, source)
     tool = load_tool('model_converters/publish_model')
     assert tool.main([str(source), str(target)]) == 0

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 from golden import load, make_input, needs_golden, noise_frame
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+from mmtrack.apis import inference_sot
 from mmtrack.registry import MODELS
 from mmtrack.structures import TrackDataSample
 from published import published_state_dict
 
 from mmtrack_mixformerv2.checkpoints import convert_state_dict
+from mmtrack_mixformerv2.models.dense_guidance import attention_on_target
 from mmtrack_mixformerv2.tracking.sequence_tracker import TrackingSettings
 
 DATA = Path(__file__).parent / 'data'
@@ -142,6 +146,22 @@ def test_frames_stay_uint8_until_the_crop():
     assert np.shares_memory(frame, data['inputs']['img'][0].numpy())
 
 
+def test_mmtracks_own_inference_function_works():
+    model = published_model()
+    model.cfg = Config.fromfile(
+        Path(__file__).parents[1] / 'configs/mixformerv2/mixformerv2-b_test-lasot.py'
+    )
+    frames = videos('inference', 3)
+    x, y, w, h = FIRST_BOX
+    expected = boxes_of(model, frames)
+    with DefaultScope.overwrite_default_scope('mmtrack'):
+        for index, frame in enumerate(frames):
+            got = inference_sot(model, frame[..., ::-1], [[x, y, x + w, y + h]], index)
+            np.testing.assert_array_equal(got.pred_track_instances.bboxes, expected[index])
+        with pytest.raises(TypeError, match='float32 from 0.0 to 0.99'):
+            inference_sot(model, frames[0] / 256, [[x, y, x + w, y + h]], 0)
+
+
 def training_batch(count: int = 4) -> dict:
     generator = torch.Generator().manual_seed(3)
 
@@ -223,8 +243,6 @@ def test_training_with_guidance_lowers_every_loss():
 
 def test_attention_on_target_counts_the_whole_attention():
     """A box over the whole region leaves out the templates and the prediction tokens only."""
-    from mmtrack_mixformerv2.models.dense_guidance import attention_on_target
-
     model = published_model().backbone
     templates, search = make_input('t', (2, 1, 3, 32, 32)), make_input('s', (2, 3, 64, 64))
     cache = model.encode_template(templates, out_layers=True)

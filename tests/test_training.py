@@ -42,7 +42,8 @@ def config(data: Path, work_dir: Path, epochs: int = 2, **changes) -> Config:
     cfg.merge_from_dict(
         {
             'work_dir': str(work_dir),
-            'experiment_name': f'{work_dir.parent.name}_{work_dir.name}',  # runners of one name share logs
+            # Runners of one name would share their logs.
+            'experiment_name': f'{work_dir.parent.name}_{work_dir.name}',
             'model.backbone.embed_dims': 16,
             'model.backbone.depth': 2,
             'model.box_head.in_channels': 16,

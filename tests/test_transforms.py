@@ -15,6 +15,7 @@ from mmtrack_mixformerv2.datasets import (
     CropTemplatesAndSearch,
     JointFlip,
     JointGrayscale,
+    LoadFrame,
     LoadFrames,
     transforms,
 )
@@ -58,6 +59,22 @@ def test_a_missing_or_broken_image_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf'{name} \({len(content)} bytes\).*decoded'):
             LoadFrames().transform(dict(img_path=[str(path)]))
+        with pytest.raises(ValueError, match=rf'{name} \({len(content)} bytes\).*decoded'):
+            LoadFrame().transform(dict(img_path=str(path)))
+
+
+def test_any_image_is_read_as_three_channels_of_eight_bits(tmp_path):
+    gray = noise()[..., 0]
+    for name, image in (
+        ('gray.png', gray),
+        ('alpha.png', np.dstack([noise(), gray])),
+        ('deep.png', noise().astype(np.uint16) * 257),
+    ):
+        cv2.imwrite(str(tmp_path / name), image)
+        results = LoadFrame().transform(dict(img_path=str(tmp_path / name)))
+        expected = np.dstack([gray] * 3) if name == 'gray.png' else noise()
+        np.testing.assert_array_equal(results['img'], expected)
+        assert results['img_shape'] == results['ori_shape'] == (HEIGHT, WIDTH)
 
 
 def test_grayscale_is_joint_and_keeps_three_channels():

@@ -10,6 +10,7 @@ from .transforms import (
     CropTemplatesAndSearch,
     JointFlip,
     JointGrayscale,
+    LoadFrame,
     LoadFrames,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     'CropTemplatesAndSearch',
     'JointFlip',
     'JointGrayscale',
+    'LoadFrame',
     'LoadFrames',
     'SampleKey',
     'SampleKeySampler',

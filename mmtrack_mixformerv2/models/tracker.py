@@ -177,6 +177,19 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         raise ValueError("test_mode='VOT' is not supported, expected test_mode='OPE' in test_cfg")
 
     def _rgb_frame(self, image: Tensor) -> np.ndarray:
-        """View ``(height, width, 3)`` of an ``(1, 3, height, width)`` frame, in RGB order."""
-        frame = image[0].permute(1, 2, 0).numpy()
-        return frame[..., ::-1] if self.data_preprocessor.channel_conversion else frame
+        """View ``(height, width, 3)`` of a ``(1, 3, height, width)`` frame, in RGB order."""
+        frame = image[0].permute(1, 2, 0).cpu().numpy()
+        if frame.dtype == np.float32:
+            frame = _undo_float(frame)
+        return frame[..., 2::-1] if self.data_preprocessor.channel_conversion else frame
+
+
+def _undo_float(frame: np.ndarray) -> np.ndarray:
+    """The uint8 frame that ``mmtrack.apis.inference_sot`` has turned into float32."""
+    whole = frame.astype(np.uint8)
+    if not np.array_equal(whole, frame):
+        raise TypeError(
+            f'the frame is float32 from {frame.min()} to {frame.max()}, expected uint8 or float32 '
+            'with whole numbers from 0 to 255; pass the frame as it was decoded.'
+        )
+    return whole

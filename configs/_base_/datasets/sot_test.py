@@ -7,7 +7,7 @@ test_dataloader = dict(
     sampler=dict(type='VideoSampler'),
     dataset=dict(
         pipeline=[
-            dict(type='LoadImageFromFile'),
+            dict(type='LoadFrame'),
             dict(type='LoadTrackAnnotations', with_instance_id=False),
             dict(type='PackTrackInputs', pack_single_img=True),
         ],

@@ -1,6 +1,6 @@
-# A tracker small enough to be trained from scratch on two CPU cores: patches of 8 pixels on a search
-# region of 72, one template of 40, width 128, 6 layers with MLP ratio 2, 36 bins of 2 pixels. It has
-# no score head, so its only template is that of the first frame.
+# A tracker small enough to be trained from scratch on two CPU cores: patches of 8 pixels on a
+# search region of 72, one template of 40, width 128, 6 layers with MLP ratio 2, 36 bins of 2
+# pixels. It has no score head, so its only template is that of the first frame.
 _base_ = './mixformerv2-b.py'
 
 model = dict(
