@@ -1,5 +1,6 @@
 """The online tracker around any network: NumPy and OpenCV, neither torch nor mmengine."""
 
+from .baselines import OpenCVTracker, StillBox
 from .region import (
     clip_box,
     crop_region,
@@ -19,9 +20,11 @@ from .sequence_tracker import (
 from .template import TemplateMemory, TemplateRefresh
 
 __all__ = [
+    'OpenCVTracker',
     'Predictor',
     'SequenceState',
     'SequenceTracker',
+    'StillBox',
     'TemplateMemory',
     'TemplateRefresh',
     'TrackResult',

@@ -1,0 +1,37 @@
+"""A tracker of a few thousand random weights, as files: a config and a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmtrack.registry import MODELS
+
+BASES = Path(__file__).resolve().parents[1] / 'configs' / '_base_'
+MODEL = {
+    'backbone': {
+        'search_size': 64,
+        'template_size': 32,
+        'embed_dims': 32,
+        'depth': 1,
+        'num_heads': 2,
+    },
+    'box_head': {'in_channels': 32, 'num_bins': 16},
+    'score_head': {'in_channels': 32},
+    'test_cfg': {'update_interval': 3},
+}
+
+
+def write_small_tracker(folder: Path) -> tuple[Path, Path]:
+    """Write ``small_test.py``, a test config, and ``weights.pth``; gives both paths."""
+    bases = ['models/mixformerv2-b.py', 'datasets/sot_test.py', 'default_runtime.py']
+    config, weights = folder / 'small_test.py', folder / 'weights.pth'
+    config.write_text(
+        f'_base_ = {json.dumps([str(BASES / base) for base in bases])}\nmodel = {MODEL}\n'
+    )
+    torch.manual_seed(0)
+    state = MODELS.build(Config.fromfile(config).model).state_dict()
+    torch.save({'state_dict': state}, weights)
+    return config, weights

@@ -1,0 +1,291 @@
+"""Track with the tiny tracker, measure it, and draw what it does.
+
+Without arguments: renders 20 sequences that no training has seen (once), tracks them, scores the
+tracker and two baselines with the same metric, and writes a video and a strip of pictures. With
+--video and --init: tracks a target in a video of yours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from tabulate import tabulate
+from tqdm import tqdm
+
+# At module top level: spawned workers import this file again and need it as well.
+from mmtrack_mixformerv2.comparison import (
+    TrackRecord,
+    dataset_of,
+    load_tracker,
+    measure_model,
+    measure_tracker,
+)
+from mmtrack_mixformerv2.datasets.synthetic import PRESETS, make_difficulty
+from mmtrack_mixformerv2.datasets.synthetic_textures import find_photographs
+from mmtrack_mixformerv2.datasets.synthetic_writer import RenderSettings, write_dataset
+from mmtrack_mixformerv2.drawing import (
+    Mark,
+    count_frames,
+    draw_boxes,
+    make_legend,
+    read_frames,
+    write_strip,
+    write_video,
+)
+from mmtrack_mixformerv2.engine import build_runner, check_test, read_config
+from mmtrack_mixformerv2.tracking import OpenCVTracker, StillBox
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / 'configs/mixformerv2/mixformerv2-tiny_test-synthetic.py'
+TEST_SET = ROOT / 'configs/_base_/datasets/synthetic_test.py'
+CHECKPOINT = ROOT / 'weights/mixformerv2-tiny_synthetic.pth'
+
+# As in the header of CONFIG; the trainings of this repository use other seeds.
+HELD_OUT_SEED = 3
+STRIP_SIZE = (6, 6)  # rows (sequences) and columns (frames)
+TILE_WIDTH = 240
+COLORS = {
+    'truth': (80, 220, 80),
+    'model': (40, 60, 255),
+    'opencv': (255, 170, 60),
+    'still': (170, 170, 170),
+}
+METRICS = {
+    'sot/success': 'success AUC',
+    'sot/norm_precision': 'norm precision',
+    'sot/precision': 'precision',
+}
+NOTE = "In percent, by mmtrack's SOTMetric; a frame whose target is not visible counts as missed."
+EPILOG = """examples:
+  python tools/demo.py
+  python tools/demo.py --difficulty hard --sequences 10
+  python tools/demo.py --video clip.mp4 --init 316,139,112,116
+  python tools/demo.py --video folder/of/pictures --init 310,110,158,248 --out work_dirs/tennis
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('--config', default=str(CONFIG), help='config of a test (default: the tiny tracker)')
+    add('--checkpoint', default=str(CHECKPOINT), help='its weights (default: the tiny tracker)')
+    add(
+        '--out',
+        type=Path,
+        default=Path('work_dirs/demo'),
+        help='folder for what is written '
+        '(default: work_dirs/demo); files of an earlier call are replaced',
+    )
+    group = parser.add_argument_group('rendered sequences')
+    add = group.add_argument
+    add('--sequences', type=int, default=20, metavar='N', help='how many (default 20)')
+    add('--frames', type=int, default=60, metavar='N', help='frames of each (default 60, >= 20)')
+    add('--difficulty', choices=PRESETS, default='medium', help='(default medium)')
+    add('--seed', type=int, default=HELD_OUT_SEED, help='of the sequences')
+    add(
+        '--workers',
+        type=int,
+        default=min(4, os.cpu_count() or 1),
+        metavar='N',
+        help='processes that render (default: one per core, at most 4)',
+    )
+    group = parser.add_argument_group('your own video')
+    add = group.add_argument
+    add('--video', metavar='PATH', help='a video file, or a folder of pictures in order of name')
+    add(
+        '--init',
+        type=parse_box,
+        metavar='X,Y,W,H',
+        help='the target in the first frame: left, top, width, height in pixels',
+    )
+    args = parser.parse_args(argv)
+    if (args.video is None) != (args.init is None):
+        parser.error('--video and --init go together')
+    if args.sequences < 1:
+        parser.error(f'--sequences is {args.sequences}, expected at least 1')
+    return args
+
+
+def parse_box(text: str) -> list[float]:
+    """Four numbers between commas."""
+    try:
+        box = [float(value) for value in text.split(',')]
+    except ValueError:
+        box = []
+    if len(box) != 4:
+        raise argparse.ArgumentTypeError(f'{text!r} is not x,y,width,height, e.g. 316,139,112,116')
+    return box
+
+
+def render(args: argparse.Namespace) -> Path:
+    """Render the held-out sequences, unless they are there; gives their folder."""
+    photographs = find_photographs()
+    settings = RenderSettings(
+        seed=args.seed,
+        difficulty=make_difficulty(args.difficulty),
+        frames={'train': 20, 'val': args.frames},
+    )
+    # Other settings, or another version of the renderer, go to another folder.
+    record = json.dumps(settings.as_record(photographs), sort_keys=True)
+    folder = args.out / 'data' / hashlib.sha256(record.encode()).hexdigest()[:8]
+    report = write_dataset(folder, settings, {'val': args.sequences}, photographs, args.workers)
+    print(
+        f'{args.sequences} held-out sequences of {args.frames} frames in {folder} '
+        f'({report.rendered} rendered, {report.kept} kept)'
+    )
+    return folder
+
+
+def evaluation_config(args: argparse.Namespace, data: Path) -> Config:
+    """The config with the rendered sequences in place of its test set."""
+    cfg = read_config(args.config, work_dir=str(args.out / 'logs'))
+    cfg.load_from, cfg.resume, cfg.log_level = args.checkpoint, False, 'ERROR'
+    for unused in (
+        'train_dataloader',
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'val_dataloader',
+        'val_cfg',
+        'val_evaluator',
+        'auto_scale_lr',
+    ):
+        cfg.pop(unused, None)
+    rendered = Config.fromfile(TEST_SET)
+    cfg.test_dataloader, cfg.test_evaluator = rendered.test_dataloader, rendered.test_evaluator
+    cfg.test_cfg = rendered.test_cfg
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.test_dataloader.dataset.data_root = str(data)
+    return cfg
+
+
+def compare(cfg: Config) -> tuple[list[TrackRecord], object]:
+    """Run the model and the baselines; gives their records and the data set."""
+    check_test(cfg)
+    runner = build_runner(cfg)
+    dataset = dataset_of(runner)
+    records = [measure_model(runner, Path(cfg.filename).stem.split('_')[0])]
+    for tracker in (OpenCVTracker(), StillBox()):
+        records.append(measure_tracker(tracker, dataset, runner, cfg.test_evaluator))
+    return records, dataset
+
+
+def summarize(records: Sequence[TrackRecord]) -> str:
+    """A table of the metrics in percent, and of the speed without reading the frames."""
+    rows = []
+    for record in records:
+        speed = record.frames_per_second
+        metrics = [f'{record.metrics[key]:.1f}' for key in METRICS]
+        rows.append([record.name, *metrics, f'{speed:.0f}' if speed < 10000 else '-'])
+    headers = ['tracker', *METRICS.values(), 'frames/s']
+    return tabulate(rows, headers, colalign=('left', *['right'] * 4), disable_numparse=True)
+
+
+def draw_comparison(records: Sequence[TrackRecord], dataset, out: Path) -> list[Path]:
+    """Write a video of all sequences and a strip of some; gives the files."""
+    marks = [
+        Mark(record.name, COLORS[key]) for record, key in zip(records, ('model', 'opencv', 'still'))
+    ]
+    marks.append(Mark('annotation', COLORS['truth']))
+    truths = [dataset.get_bboxes_from_video(video) for video in range(dataset.num_videos)]
+    paths = [dataset.get_img_infos_from_video(video)['img_paths'] for video in range(len(truths))]
+
+    def picture(video: int, index: int, width: int) -> np.ndarray:
+        truth = truths[video][index]
+        boxes = [record.boxes_xywh[video][index] for record in records]
+        boxes.append(truth if truth[2] > 0 and truth[3] > 0 else None)
+        text = f'sequence {video + 1}, frame {index}'
+        return draw_boxes(cv2.imread(paths[video][index]), boxes, marks, width, text)
+
+    def film() -> Iterator[np.ndarray]:
+        legend = make_legend(marks, 2 * TILE_WIDTH)
+        for video in tqdm(range(len(truths)), desc='video', unit='seq'):
+            for index in range(len(paths[video])):
+                yield np.concatenate([legend, picture(video, index, 2 * TILE_WIDTH)])
+
+    rows = [
+        [picture(video, index, TILE_WIDTH) for index in spread(len(paths[video]), STRIP_SIZE[1])]
+        for video in spread(len(truths), STRIP_SIZE[0])
+    ]
+    write_strip(out / 'strip.png', rows, marks)
+    return [write_video(out / 'demo', film()), out / 'strip.png']
+
+
+def track_video(args: argparse.Namespace) -> list[Path]:
+    """Track a target in a video and draw it; gives the files."""
+    frames = read_frames(args.video)
+    first = next(frames)
+    model = load_tracker(read_config(args.config), args.checkpoint)
+    name, marks = f'{Path(args.video).stem}_tracked', [Mark('tracker', COLORS['model'])]
+    count, seconds = 1, 0.0
+    tiles = [draw_boxes(first, [args.init], marks, TILE_WIDTH, 'frame 0')]
+    step = 1  # every step-th frame is kept for the strip
+
+    def film() -> Iterator[np.ndarray]:
+        nonlocal count, seconds, step, tiles
+        state = model.init(first[..., ::-1], args.init)
+        width = first.shape[1]
+        yield draw_boxes(first, [args.init], marks, width, 'frame 0')
+        for frame in tqdm(frames, total=(count_frames(args.video) or 1) - 1 or None, unit='frame'):
+            start = time.perf_counter()
+            result = model.track(frame[..., ::-1], state)
+            seconds += time.perf_counter() - start
+            text = f'frame {count}'
+            if result.score is not None:
+                text += f'  score {result.score:.2f}'
+            if count % step == 0:
+                tiles.append(draw_boxes(frame, [result.box_xywh], marks, TILE_WIDTH, text))
+                if len(tiles) > 200:
+                    tiles, step = tiles[::2], 2 * step
+            yield draw_boxes(frame, [result.box_xywh], marks, width, text)
+            count += 1
+
+    video = write_video(args.out / name, film())
+    columns, rows = STRIP_SIZE[1], min(3, -(-len(tiles) // STRIP_SIZE[1]))
+    chosen = [tiles[index] for index in spread(len(tiles), rows * columns)]
+    strip = args.out / f'{name}.png'
+    write_strip(strip, [chosen[i : i + columns] for i in range(0, len(chosen), columns)], marks)
+    print(
+        f'{count} frames, {(count - 1) / max(seconds, 1e-9):.0f} frames/s without reading and '
+        'drawing'
+    )
+    return [video, strip]
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """At most ``wanted`` indices below ``count``, evenly spread, first and last included."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, wanted))})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the demonstration."""
+    args = parse_args(argv)
+    try:
+        if args.video is not None:
+            files = track_video(args)
+        else:
+            # What is wrong with the config or the checkpoint shows before anything is rendered.
+            load_tracker(read_config(args.config), args.checkpoint)
+            records, dataset = compare(evaluation_config(args, render(args)))
+            print(f'\n{summarize(records)}\n{NOTE}\n')
+            files = draw_comparison(records, dataset, args.out)
+    except (FileNotFoundError, ValueError, TypeError, OSError) as error:
+        sys.exit(f'error: {error}')
+    print('written: ' + ', '.join(map(str, files)))
+
+
+if __name__ == '__main__':
+    main()
