@@ -39,9 +39,11 @@ def masked_reference(model: PMAMViT, templates, search) -> torch.Tensor:
     mask = torch.ones(length, length, dtype=torch.bool)
     mask[:count, count:] = False
     for block in model.blocks:
-        query, key, value = block.attn.qkv(block.norm1(x)).reshape(
-            batch, length, 3, block.attn.num_heads, -1
-        ).permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            block.attn.qkv(block.norm1(x))
+            .reshape(batch, length, 3, block.attn.num_heads, -1)
+            .permute(2, 0, 3, 1, 4)
+        )
         logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         mixed = logits.masked_fill(~mask, -torch.inf).softmax(-1) @ value
         x = x + block.attn.proj(mixed.transpose(1, 2).flatten(2))

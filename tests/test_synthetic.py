@@ -13,23 +13,23 @@ from mmtrack.datasets import GOT10kDataset
 from tools_loader import load_tool
 
 from mmtrack_mixformerv2.datasets.annotated_got10k import AnnotatedGOT10kDataset
-from mmtrack_mixformerv2.datasets.synthetic import (
+from mmtrack_mixformerv2.synthetic.objects import make_object
+from mmtrack_mixformerv2.synthetic.scene import Scene
+from mmtrack_mixformerv2.synthetic.sequence import (
     PRESETS,
     RenderedSequence,
     cover_class,
     make_difficulty,
     render_sequence,
 )
-from mmtrack_mixformerv2.datasets.synthetic_objects import make_object
-from mmtrack_mixformerv2.datasets.synthetic_scene import Scene
-from mmtrack_mixformerv2.datasets.synthetic_sprites import draw_object
-from mmtrack_mixformerv2.datasets.synthetic_textures import (
+from mmtrack_mixformerv2.synthetic.sprites import draw_object
+from mmtrack_mixformerv2.synthetic.textures import (
     find_photographs,
     load_photographs,
     photograph_texture,
     random_texture,
 )
-from mmtrack_mixformerv2.datasets.synthetic_writer import (
+from mmtrack_mixformerv2.synthetic.writer import (
     SPLIT_STARTS,
     RenderSettings,
     write_dataset,

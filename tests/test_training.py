@@ -9,9 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmtrack_mixformerv2.datasets.synthetic import make_difficulty
-from mmtrack_mixformerv2.datasets.synthetic_writer import RenderSettings, write_dataset
 from mmtrack_mixformerv2.engine import build_runner, check_training, use_mixed_precision
+from mmtrack_mixformerv2.synthetic import RenderSettings, make_difficulty, write_dataset
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'mixformerv2'
 TRAINING = next(CONFIG.glob('mixformerv2-tiny_*_synthetic.py'))

@@ -30,9 +30,6 @@ from mmtrack_mixformerv2.comparison import (
     measure_model,
     measure_tracker,
 )
-from mmtrack_mixformerv2.datasets.synthetic import PRESETS, make_difficulty
-from mmtrack_mixformerv2.datasets.synthetic_textures import find_photographs
-from mmtrack_mixformerv2.datasets.synthetic_writer import RenderSettings, write_dataset
 from mmtrack_mixformerv2.drawing import (
     Mark,
     count_frames,
@@ -43,6 +40,13 @@ from mmtrack_mixformerv2.drawing import (
     write_video,
 )
 from mmtrack_mixformerv2.engine import build_runner, check_test, read_config
+from mmtrack_mixformerv2.synthetic import (
+    PRESETS,
+    RenderSettings,
+    find_photographs,
+    make_difficulty,
+    write_dataset,
+)
 from mmtrack_mixformerv2.tracking import OpenCVTracker, StillBox
 
 ROOT = Path(__file__).resolve().parents[1]

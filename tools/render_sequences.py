@@ -12,9 +12,14 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from mmtrack_mixformerv2.datasets.synthetic import PRESETS, Difficulty, make_difficulty
-from mmtrack_mixformerv2.datasets.synthetic_textures import find_photographs
-from mmtrack_mixformerv2.datasets.synthetic_writer import RenderSettings, write_dataset
+from mmtrack_mixformerv2.synthetic import (
+    PRESETS,
+    Difficulty,
+    RenderSettings,
+    find_photographs,
+    make_difficulty,
+    write_dataset,
+)
 
 EPILOG = """
 examples:

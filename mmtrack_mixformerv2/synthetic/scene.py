@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from .synthetic_motion import Actor, drift, wander
-from .synthetic_objects import make_object
-from .synthetic_sprites import (
+from .motion import Actor, drift, wander
+from .objects import make_object
+from .sprites import (
     SpriteObject,
     alpha_inside,
     cast_shadow,
@@ -25,10 +25,10 @@ from .synthetic_sprites import (
     overlap,
     paste,
 )
-from .synthetic_textures import random_texture
+from .textures import random_texture
 
 if TYPE_CHECKING:
-    from .synthetic import Difficulty
+    from .sequence import Difficulty
 
 
 class Scene:

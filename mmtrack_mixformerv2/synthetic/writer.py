@@ -30,8 +30,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .synthetic import Difficulty, RenderedSequence, render_sequence
-from .synthetic_textures import load_photographs, photograph_fingerprints
+from .sequence import Difficulty, RenderedSequence, render_sequence
+from .textures import load_photographs, photograph_fingerprints
 
 RENDERER_VERSION = 2  # grows whenever the same settings give other pictures
 # Indices of a split start here, so that no two splits ever share a sequence.

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .synthetic_sprites import PAD, Part, SpriteObject
-from .synthetic_textures import random_texture
+from .sprites import PAD, Part, SpriteObject
+from .textures import random_texture
 
 
 def _smooth_ring(points: np.ndarray, rounds: int) -> np.ndarray:

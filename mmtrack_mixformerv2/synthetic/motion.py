@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .synthetic_sprites import Patch, SpriteObject, draw_object, streak_kernel
+from .sprites import Patch, SpriteObject, draw_object, streak_kernel
 
 
 def drift(rng: np.random.Generator, frames: int, amplitude: float) -> np.ndarray:

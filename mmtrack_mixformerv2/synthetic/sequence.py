@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .synthetic_scene import Scene
+from .scene import Scene
 
 # A target of which less than this share is seen counts as hidden, and one of which all but this
 # share is seen as whole: the rims of anti-aliased shapes never add up to exactly nothing or
