@@ -13,15 +13,10 @@ from mmtrack.datasets import GOT10kDataset
 from tools_loader import load_tool
 
 from mmtrack_mixformerv2.datasets.annotated_got10k import AnnotatedGOT10kDataset
+from mmtrack_mixformerv2.synthetic.difficulty import PRESETS, make_difficulty
 from mmtrack_mixformerv2.synthetic.objects import make_object
 from mmtrack_mixformerv2.synthetic.scene import Scene
-from mmtrack_mixformerv2.synthetic.sequence import (
-    PRESETS,
-    RenderedSequence,
-    cover_class,
-    make_difficulty,
-    render_sequence,
-)
+from mmtrack_mixformerv2.synthetic.sequence import RenderedSequence, cover_class, render_sequence
 from mmtrack_mixformerv2.synthetic.sprites import draw_object
 from mmtrack_mixformerv2.synthetic.textures import (
     find_photographs,

@@ -1,6 +1,7 @@
 """A renderer of tracking sequences, for training and testing without downloads."""
 
-from .sequence import PRESETS, Difficulty, RenderedSequence, make_difficulty, render_sequence
+from .difficulty import PRESETS, Difficulty, make_difficulty
+from .sequence import RenderedSequence, render_sequence
 from .textures import find_photographs, load_photographs
 from .writer import RenderSettings, write_dataset
 

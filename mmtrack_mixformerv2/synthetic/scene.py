@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from .difficulty import Difficulty
 from .motion import Actor, drift, wander
 from .objects import make_object
 from .sprites import (
@@ -26,9 +26,6 @@ from .sprites import (
     paste,
 )
 from .textures import random_texture
-
-if TYPE_CHECKING:
-    from .sequence import Difficulty
 
 
 class Scene:

@@ -30,7 +30,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .sequence import Difficulty, RenderedSequence, render_sequence
+from .difficulty import Difficulty
+from .sequence import RenderedSequence, render_sequence
 from .textures import load_photographs, photograph_fingerprints
 
 RENDERER_VERSION = 2  # grows whenever the same settings give other pictures
