@@ -63,7 +63,7 @@ def for_a_run(cfg: Config, folder: Path) -> Config:
     """Everything a run writes goes to ``folder``; two runs in one process share nothing."""
     narrow(cfg)
     cfg.work_dir = str(folder / 'work_dir')
-    cfg.experiment_name = cfg.visualizer.name = uuid.uuid4().hex
+    cfg.experiment_name = uuid.uuid4().hex
     return cfg
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
-from toy import ROOT, write_config
+from tools_loader import run_tool
+from toy import write_config
 
 from mmtrack_mixformerv2.engine import (
     build_runner,
@@ -77,26 +75,6 @@ def test_other_launchers_are_refused_without_a_gpu():
         init_cpu_process_group(Config(), 'slurm')
     with pytest.raises(ValueError, match="processes that 'torchrun' starts"):
         init_cpu_process_group(Config(), 'pytorch')
-
-
-def run_tool(script: str, *arguments: str) -> str:
-    """Run a script of the tools folder and return everything it printed."""
-    interpreter = 'bash' if script.endswith('.sh') else sys.executable
-    result = subprocess.run(
-        [interpreter, str(ROOT / 'tools' / script), *arguments],
-        env={
-            **os.environ,
-            'PYTHON': sys.executable,
-            'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}',
-            'OMP_NUM_THREADS': '1',
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
-    )
-    assert result.returncode == 0, result.stdout
-    return result.stdout
 
 
 @cpu_only

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
+from tools_loader import run_tool
 
 from mmtrack_mixformerv2.engine import build_runner, check_training, use_mixed_precision
 from mmtrack_mixformerv2.synthetic import RenderSettings, make_difficulty, write_dataset
@@ -94,9 +96,26 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, amp):
     assert frozen == {'backbone.search_pos_embed', 'backbone.template_pos_embed'}
 
 
-def test_epochs_bring_other_samples(data, tmp_path):
-    from mmengine.runner import Runner
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
+def test_two_processes_equal_one_with_twice_the_batch(data, tmp_path):
+    """Through torchrun and gloo, and with every parameter used (DDP would stop otherwise)."""
+    weights_of = {}
+    for name, batch_size in (('one', 4), ('two', 2)):
+        cfg = config(data, tmp_path / name, **{'train_dataloader.batch_size': batch_size})
+        # AdamW would turn the rounding of gradients near zero into whole steps.
+        cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.05, weight_decay=0.01)
+        cfg.param_scheduler = []
+        cfg.dump(tmp_path / f'{name}.py')
+        if name == 'one':
+            train(cfg)
+        else:
+            run_tool('dist_train.sh', str(tmp_path / 'two.py'), '2')
+        weights_of[name] = weights(tmp_path / name / 'epoch_2.pth')
+    for key, value in weights_of['one'].items():
+        torch.testing.assert_close(weights_of['two'][key], value, atol=1e-5, rtol=0, msg=key)
 
+
+def test_epochs_bring_other_samples(data, tmp_path):
     cfg = config(data, tmp_path / 'epochs', **{'train_dataloader.num_workers': 1})
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
 

@@ -26,7 +26,8 @@ env_cfg = dict(
 randomness = dict(seed=0)
 
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='TrackLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+# Named after the experiment: runners of one name would share its folder.
+visualizer = dict(type='TrackLocalVisualizer', vis_backends=vis_backends)
 
 log_level = 'INFO'
 load_from = None
