@@ -14,15 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from mmtrack.datasets import BaseSOTDataset
-from mmtrack.registry import MODELS
 from tqdm import tqdm
-
-from .engine import StrictLoadHook
 
 
 @dataclass
@@ -87,20 +83,6 @@ class RecordTracksHook(Hook):
         """Hand over the boxes."""
         self._bar.close()
         self.record.boxes_xywh = {video: np.stack(boxes) for video, boxes in self._boxes.items()}
-
-
-def load_tracker(cfg: Config, checkpoint: str) -> torch.nn.Module:
-    """The model of a config with its weights, ready to track.
-
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it cannot be read or does not fit the model.
-    """
-    state = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', logger='silent')
-    model = MODELS.build(cfg.model)
-    StrictLoadHook().check(model, state, source=checkpoint, whole=True)
-    model.load_state_dict(state.get('state_dict', state))
-    return model.eval().to('cuda' if torch.cuda.is_available() else 'cpu')
 
 
 def measure_model(runner: Runner, name: str, progress: bool = True) -> TrackRecord:

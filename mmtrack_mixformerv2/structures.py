@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -20,15 +20,6 @@ class TemplateCache:
     keys: list[Tensor]
     values: list[Tensor]
     layers: list[Tensor] | None = None
-
-    def expand(self, batch_size: int) -> TemplateCache:
-        """The cache of one sequence seen as ``batch_size`` equal ones (no memory is copied)."""
-
-        def widen(tensors: list[Tensor]) -> list[Tensor]:
-            return [tensor.expand(batch_size, *tensor.shape[1:]) for tensor in tensors]
-
-        layers = None if self.layers is None else widen(self.layers)
-        return replace(self, keys=widen(self.keys), values=widen(self.values), layers=layers)
 
 
 @dataclass(frozen=True)
@@ -52,8 +43,9 @@ class BoxPrediction:
     """What every head of every tracker returns.
 
     Attributes:
-        boxes: ``(N, 4)`` xyxy in [0, 1] of the search region. Edges are independent, so a box may
-            be inverted (left > right) before training has taught otherwise.
+        boxes: ``(N, 4)`` xyxy in units of the search region, [0, 1] where they are expectations
+            over bins. Edges are independent, so a box may be inverted (left > right) before
+            training has taught otherwise.
         edge_logits: ``(N, 4, bins)`` ordered left, top, right, bottom; None for heads that
             regress the box directly.
         score_logits: ``(N,)``, or None without a score head.

@@ -12,9 +12,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from small_tracker import write_small_tracker
 
+from mmtrack_mixformerv2.apis import load_tracker
 from mmtrack_mixformerv2.comparison import (
     dataset_of,
-    load_tracker,
     measure_model,
     measure_tracker,
 )

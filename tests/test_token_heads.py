@@ -50,6 +50,23 @@ def test_designs(num_tokens, mlps):
     assert all(parameter.grad is not None for parameter in head.parameters())
 
 
+@pytest.mark.parametrize('num_tokens, mlps', sorted(TokenDistributionHead.DESIGNS))
+def test_designs_can_learn_any_box(num_tokens, mlps):
+    """Sixteen boxes by heart; the direct design needs all four degrees of freedom."""
+    torch.manual_seed(0)
+    head = TokenDistributionHead(in_channels=32, num_bins=16, num_tokens=num_tokens, mlps=mlps)
+    given = features(num_tokens, dims=32, batch=16)
+    low, size = torch.rand(16, 2) * 0.4 + 0.05, torch.rand(16, 2) * 0.4 + 0.05
+    boxes = torch.cat([low, low + size], dim=1)
+    optimizer = torch.optim.Adam(head.parameters(), 3e-3)
+    for _ in range(400):
+        loss = (head(given).boxes - boxes).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.015
+
+
 def test_each_edge_has_its_own_token_and_mlp():
     torch.manual_seed(0)
     for mlps in ('shared', 'per_edge'):

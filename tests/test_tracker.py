@@ -213,7 +213,7 @@ def test_losses_are_those_of_the_tensor_mode():
 
 def test_training_with_guidance_lowers_every_loss():
     torch.manual_seed(0)
-    auxiliary = dict(type='DenseGuidance', in_channels=48, grid_size=4, cells=4)
+    auxiliary = dict(type='DenseGuidance', in_channels=48, cells=4)
     edge = dict(type='EdgeDistributionLoss')
     model = MODELS.build(
         config(auxiliary=auxiliary, losses={**config()['losses'], 'loss_edge': edge})
@@ -250,17 +250,47 @@ def test_attention_on_target_counts_the_whole_attention():
     whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(2, 4)
     left, right = whole.clone(), whole.clone()
     left[:, 2], right[:, 0] = 0.5, 0.5
-    mass = [attention_on_target(model, cache, features, 2, box, 4) for box in (whole, left, right)]
+    mass = [attention_on_target(model, cache, features, 2, box) for box in (whole, left, right)]
     assert mass[0].shape == (2, 4)
     assert (mass[0] < 1).all() and (mass[0] > 0.5).all()
     torch.testing.assert_close(mass[1] + mass[2], mass[0])
 
 
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            dict(box_head=dict(type='TokenDistributionHead', in_channels=32)),
+            'TokenDistributionHead has in_channels=32, expected 48',
+        ),
+        (
+            dict(score_head=dict(type='TokenScoreHead', in_channels=96)),
+            'TokenScoreHead has in_channels=96, expected 48',
+        ),
+        (
+            dict(backbone={**config()['backbone'], 'num_prediction_tokens': 1}),
+            'num_prediction_tokens=1; the box head reads 4, the score head at least 1',
+        ),
+        (
+            dict(
+                backbone={**config()['backbone'], 'num_prediction_tokens': 1},
+                box_head=dict(
+                    type='TokenDistributionHead', in_channels=48, num_tokens=1, mlps='box'
+                ),
+                losses=dict(loss_edge=dict(type='EdgeDistributionLoss')),
+            ),
+            'loss_edge needs edge distributions',
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_at_once(changes, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(config(**changes))
+
+
 def test_refusals():
-    with pytest.raises(ValueError, match="test_mode='VOT' is not supported"):
-        published_model(test_cfg=dict(test_mode='VOT')).test_step(
-            batch(videos('vot', 1)[0], frame_id=0)
-        )
+    with pytest.raises(ValueError, match="test_mode is 'VOT', expected 'OPE'"):
+        MODELS.build(config(test_cfg=dict(test_mode='VOT')))
     with pytest.raises(TypeError, match='search_facto'):
         MODELS.build(config(test_cfg=dict(search_facto=4.5)))
     with pytest.raises(ValueError, match='update_interval is 0'):

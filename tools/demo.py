@@ -16,20 +16,20 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.config import Config
 from tabulate import tabulate
 from tqdm import tqdm
 
 # At module top level: spawned workers import this file again and need it as well.
+from mmtrack_mixformerv2.apis import load_tracker
 from mmtrack_mixformerv2.comparison import (
     TrackRecord,
     dataset_of,
-    load_tracker,
     measure_model,
     measure_tracker,
 )
+from mmtrack_mixformerv2.datasets import read_frame
 from mmtrack_mixformerv2.drawing import (
     Mark,
     count_frames,
@@ -212,7 +212,7 @@ def draw_comparison(records: Sequence[TrackRecord], dataset, out: Path) -> list[
         boxes = [record.boxes_xywh[video][index] for record in records]
         boxes.append(truth if truth[2] > 0 and truth[3] > 0 else None)
         text = f'sequence {video + 1}, frame {index}'
-        return draw_boxes(cv2.imread(paths[video][index]), boxes, marks, width, text)
+        return draw_boxes(read_frame(paths[video][index]), boxes, marks, width, text)
 
     def film() -> Iterator[np.ndarray]:
         legend = make_legend(marks, 2 * TILE_WIDTH)
@@ -286,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             records, dataset = compare(evaluation_config(args, render(args)))
             print(f'\n{summarize(records)}\n{NOTE}\n')
             files = draw_comparison(records, dataset, args.out)
-    except (FileNotFoundError, ValueError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     print('written: ' + ', '.join(map(str, files)))
 

@@ -16,7 +16,7 @@ model = dict(
         loss_iou=dict(type='EdgeCIoULoss', loss_weight=2.0),
         loss_edge=dict(type='EdgeDistributionLoss', loss_weight=1.0),
     ),
-    auxiliary=dict(type='DenseGuidance', in_channels=128, grid_size=9, cells=4),
+    auxiliary=dict(type='DenseGuidance', in_channels=128, cells=4),
 )
 
 train_dataloader = dict(

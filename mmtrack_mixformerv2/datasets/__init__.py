@@ -12,6 +12,7 @@ from .transforms import (
     JointGrayscale,
     LoadFrame,
     LoadFrames,
+    read_frame,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     'SampleKeySampler',
     'SampledTripletDataset',
     'check_data_files',
+    'read_frame',
 ]

@@ -9,6 +9,8 @@ attention of the prediction tokens is led to the target, where position can be r
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 from mmengine.model import BaseModule
 from mmtrack.registry import MODELS
@@ -25,8 +27,8 @@ class DenseGuidance(BaseModule):
 
     Args:
         in_channels: Token width C.
-        grid_size: Search tokens per side, G.
-        cells: Corner cells per token and side; the corner maps are ``G * cells`` wide.
+        cells: Corner cells per search token and side: with G tokens to a side the corner maps are
+            ``G * cells`` wide.
         dense_layer: Block whose search tokens carry the corner maps (negative: from the end).
         dense_weight: Factor of the corner loss.
         attention_layers: Blocks in which the prediction tokens are led to the target.
@@ -38,7 +40,6 @@ class DenseGuidance(BaseModule):
         self,
         *,
         in_channels: int,
-        grid_size: int,
         cells: int = 4,
         dense_layer: int = -2,
         dense_weight: float = 1.0,
@@ -48,7 +49,6 @@ class DenseGuidance(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.grid_size = grid_size
         self.cells = cells
         self.dense_layer = dense_layer
         self.dense_weight = dense_weight
@@ -64,7 +64,9 @@ class DenseGuidance(BaseModule):
         """Losses for ``(B, 4)`` xyxy targets in [0, 1]; ``features`` must hold all layers."""
         if features.layers is None:
             raise ValueError('DenseGuidance needs encode_search(..., out_layers=True)')
-        losses = {'loss_dense': self._corner_loss(features.layers[self.dense_layer], targets)}
+        grid = isqrt(features.search.shape[1])
+        search = features.layers[self.dense_layer][:, : grid * grid]
+        losses = {'loss_dense': self._corner_loss(search, targets)}
         depth = len(features.layers)
         for layer in self.attention_layers:
             index = layer % depth
@@ -72,24 +74,28 @@ class DenseGuidance(BaseModule):
                 raise ValueError(
                     'the first block has no input among the kept layers; guide later ones'
                 )
-            mass = attention_on_target(backbone, cache, features, index, targets, self.grid_size)
+            mass = attention_on_target(backbone, cache, features, index, targets)
             loss = -mass.clamp(min=1e-6).log().mean()
             losses[f'loss_attention{index}'] = self.attention_weight * loss
         return losses
 
-    def _corner_loss(self, layer: Tensor, targets: Tensor) -> Tensor:
-        logits = self.corner_maps(layer).flatten(2).float().log_softmax(dim=-1)  # (B, 2, M * M)
-        side = self.grid_size * self.cells
-        edges = soft_edge_targets(targets, side, self.sigma)  # (B, 4, M): left, top, right, bottom
+    def _corner_loss(self, search: Tensor, targets: Tensor) -> Tensor:
+        maps = self.corner_maps(search)
+        logits = maps.flatten(2).float().log_softmax(dim=-1)  # (B, 2, M * M)
+        edges = soft_edge_targets(targets, maps.shape[-1], self.sigma)  # (B, 4, M)
         columns, rows = edges[:, 0::2], edges[:, 1::2]  # (B, 2, M) of the corners TL, BR
         soft = (rows[..., :, None] * columns[..., None, :]).flatten(2)
         return -self.dense_weight * (soft * logits).sum(dim=-1).mean()
 
-    def corner_maps(self, layer: Tensor) -> Tensor:
-        """Logits ``(B, 2, M, M)`` of the top-left and the bottom-right corner, [row, column]."""
-        grid, cells = self.grid_size, self.cells
-        search = self.norm(layer[:, : grid * grid])
-        maps = self.corners(search).view(-1, grid, grid, 2, cells, cells)
+    def corner_maps(self, search: Tensor) -> Tensor:
+        """Corner logits of search tokens ``(B, G * G, C)``.
+
+        Returns:
+            ``(B, 2, M, M)`` of the top-left and the bottom-right corner, [row, column], M being
+            ``G * cells``.
+        """
+        grid, cells = isqrt(search.shape[1]), self.cells
+        maps = self.corners(self.norm(search)).view(-1, grid, grid, 2, cells, cells)
         return maps.permute(0, 3, 1, 4, 2, 5).reshape(-1, 2, grid * cells, grid * cells)
 
 
@@ -99,7 +105,6 @@ def attention_on_target(
     features: Features,
     index: int,
     targets: Tensor,
-    grid_size: int,
 ) -> Tensor:
     """How much of the attention of each prediction token falls on the target.
 
@@ -109,18 +114,18 @@ def attention_on_target(
         features: With all layers.
         index: Block, 1 to depth - 1.
         targets: ``(B, 4)`` xyxy in [0, 1].
-        grid_size: Search tokens per side.
 
     Returns:
         ``(B, P)`` in [0, 1], mean over the heads.
     """
-    search = grid_size * grid_size
+    search = features.search.shape[1]
     query, key, _ = backbone.blocks[index].project(features.layers[index - 1])
     key = torch.cat([cache.keys[index], key], dim=2)
     scores = query[:, :, search:] @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
     attention = scores.float().softmax(dim=-1).mean(dim=1)  # (B, P, keys)
     offset = cache.keys[index].shape[2]
-    return (attention[..., offset : offset + search] * _target_mask(targets, grid_size)).sum(-1)
+    mask = _target_mask(targets, isqrt(search))
+    return (attention[..., offset : offset + search] * mask).sum(dim=-1)
 
 
 def _target_mask(targets: Tensor, grid_size: int) -> Tensor:

@@ -142,6 +142,7 @@ class PMAMViT(BaseModule):
             raise ValueError(
                 f'num_prediction_tokens is {num_prediction_tokens}, expected 0 or more'
             )
+        self.embed_dims = embed_dims
         self.search_size = search_size
         self.template_size = template_size
         self.num_prediction_tokens = num_prediction_tokens
@@ -206,7 +207,7 @@ class PMAMViT(BaseModule):
         x = self._embed(search, self.search_pos_embed, 'search')
         self._check_cache(cache, len(x))
         tokens = self.prediction_tokens + self.prediction_pos_embed
-        x = torch.cat([x, tokens.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+        x = torch.cat([x, tokens.expand(len(x), -1, -1)], dim=1)
         layers = []
         for block, template_key, template_value in zip(self.blocks, cache.keys, cache.values):
             query, key, value = block.project(x)
@@ -231,11 +232,11 @@ class PMAMViT(BaseModule):
                 f'it to that size or set {name}_size in the config of the backbone.'
             )
         tokens = self.patch_embed(images).flatten(2).transpose(1, 2)  # (B, N, C)
-        return tokens + position.to(tokens.dtype)
+        return tokens + position
 
     def _check_cache(self, cache: TemplateCache, batch: int) -> None:
         heads = self.blocks[0].attn.num_heads
-        expected = (len(self.blocks), batch, heads, self.patch_embed.out_channels // heads)
+        expected = (len(self.blocks), batch, heads, self.embed_dims // heads)
         key = cache.keys[0]
         got = (len(cache.keys), key.shape[0], key.shape[1], key.shape[3])
         if got != expected:

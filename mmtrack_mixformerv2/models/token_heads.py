@@ -17,14 +17,18 @@ from ..structures import BoxPrediction, Features
 
 
 class EdgeMlp(nn.Module):
-    """Linear, LayerNorm, ReLU, Linear, LayerNorm: one token to one row of logits."""
+    """Linear, LayerNorm, ReLU, Linear, LayerNorm: one token to one row of logits.
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    Without ``normalize`` the last LayerNorm is left out; four coordinates have too little freedom
+    under it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, normalize: bool = True) -> None:
         super().__init__()
         self.fc1 = nn.Linear(in_channels, in_channels)
         self.norm1 = nn.LayerNorm(in_channels)
         self.fc2 = nn.Linear(in_channels, out_channels)
-        self.norm2 = nn.LayerNorm(out_channels)
+        self.norm2 = nn.LayerNorm(out_channels) if normalize else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm2(self.fc2(F.relu(self.norm1(self.fc1(x)))))
@@ -57,8 +61,8 @@ class TokenDistributionHead(BaseModule):
     4               shared      T4, one MLP for the four tokens (published)
     4               per_edge    T4, an MLP for each token
     1               per_edge    T1, four MLPs read one token
-    1               box         T1, direct regression: one MLP gives the box, no
-                                distributions
+    1               box         T1, direct regression: one MLP gives centre and size
+                                through a sigmoid, and there are no distributions
     ==============  ==========  =====================================================
 
     Args:
@@ -89,10 +93,13 @@ class TokenDistributionHead(BaseModule):
                 f'no head reads num_tokens={num_tokens} with mlps={mlps!r}; expected one of '
                 f'{sorted(self.DESIGNS)}.'
             )
+        self.in_channels = in_channels
         self.num_tokens = num_tokens
         self.direct = mlps == 'box'
         count, width = (4 if mlps == 'per_edge' else 1), (4 if self.direct else num_bins)
-        self.mlps = nn.ModuleList(EdgeMlp(in_channels, width) for _ in range(count))
+        self.mlps = nn.ModuleList(
+            EdgeMlp(in_channels, width, normalize=not self.direct) for _ in range(count)
+        )
 
     def forward(self, features: Features) -> BoxPrediction:
         """Box, and the distributions it came from.
@@ -141,6 +148,7 @@ class TokenScoreHead(BaseModule):
         super().__init__(init_cfg)
         if order not in self.ORDERS:
             raise ValueError(f'order is {order!r}, expected one of {self.ORDERS}')
+        self.in_channels = in_channels
         self.order = order
         self.fc1 = nn.Linear(in_channels, in_channels)
         self.fc2 = nn.Linear(in_channels, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from mmdet.structures.bbox import bbox_overlaps
@@ -44,10 +46,10 @@ class TorchPredictor:
         """Box ``(4,)`` xyxy in [0, 1] of the crop, and the score in [0, 1] if there is one."""
         search = self.model.data_preprocessor.normalize([search_crop])
         prediction = self.model.predict_boxes(search, cache)
-        box = prediction.boxes[0].double().cpu().numpy()
+        box = prediction.boxes[0].cpu().double().numpy()
         if prediction.score_logits is None:
             return box, None
-        return box, prediction.score_logits[0].double().sigmoid().item()
+        return box, prediction.score_logits[0].cpu().double().sigmoid().item()
 
 
 @MODELS.register_module()
@@ -60,12 +62,16 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         score_head: Features to logits ``(B,)``; without it the templates are never refreshed.
         losses: Losses of ``loss_iou`` and ``loss_l1`` (boxes against targets) and, optionally,
             ``loss_edge`` (edge logits against targets), all in [0, 1] of the search region.
+            There is none for the score head: its weights stay as they are.
         auxiliary: Module used in training only, as :class:`DenseGuidance`.
         test_cfg: Constants of the tracking loop, see :class:`TrackingSettings`, and
             ``test_mode='OPE'``.
         train_cfg: Unused; mmtrack's models have it.
         data_preprocessor: A :class:`CropDataPreprocessor`.
         init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: If the parts do not fit each other, or ``test_cfg`` has a value out of range.
     """
 
     def __init__(
@@ -93,8 +99,34 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         self.auxiliary = MODELS.build(auxiliary) if auxiliary else None
         settings = dict(test_cfg or {})
         self.test_cfg = dict(test_mode=settings.pop('test_mode', 'OPE'))
+        self._check_parts()
         self.loop = SequenceTracker(TorchPredictor(self), TrackingSettings(**settings))
         self._running: dict[int, SequenceState] = {}  # by video; see predict_ope
+
+    def _check_parts(self) -> None:
+        """Find out at once what would only show at the first batch or frame."""
+        if self.test_cfg['test_mode'] != 'OPE':
+            raise ValueError(
+                f"test_mode is {self.test_cfg['test_mode']!r}, expected 'OPE': the restarts of "
+                'VOT2018 are not built in.'
+            )
+        width, tokens = self.backbone.embed_dims, self.backbone.num_prediction_tokens
+        for head in filter(None, (self.box_head, self.score_head)):
+            if head.in_channels != width:
+                raise ValueError(
+                    f'{type(head).__name__} has in_channels={head.in_channels}, expected {width}, '
+                    'the embed_dims of the backbone.'
+                )
+        wanted = getattr(self.box_head, 'num_tokens', tokens)
+        if wanted != tokens or (self.score_head is not None and tokens == 0):
+            raise ValueError(
+                f'the backbone has num_prediction_tokens={tokens}; the box head reads {wanted}'
+                f'{", the score head at least 1" if self.score_head is not None else ""}.'
+            )
+        if 'loss_edge' in self.losses and getattr(self.box_head, 'direct', False):
+            raise ValueError(
+                "loss_edge needs edge distributions, and a box head with mlps='box' has none."
+            )
 
     def predict_boxes(self, search: Tensor, cache: TemplateCache) -> BoxPrediction:
         """Heads on the search regions ``(B, 3, S, S)``, normalised, given their templates."""
@@ -119,7 +151,13 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         keep = self.auxiliary is not None
         cache = self.backbone.encode_template(inputs['img'], out_layers=keep)
         features = self.backbone.encode_search(search, cache, out_layers=keep)
-        prediction = self._apply_heads(features)
+        prediction = self.box_head(features)
+        if self.score_head is not None:
+            warnings.warn(
+                'these losses do not train the score head; train with score_head=None unless its '
+                'weights were loaded.',
+                stacklevel=2,
+            )
         losses = {
             name: loss(prediction.edge_logits if name == 'loss_edge' else prediction.boxes, targets)
             for name, loss in self.losses.items()
@@ -141,8 +179,11 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
     def predict_ope(self, inputs: dict, data_samples: list) -> list[InstanceData]:
         """One frame of mmtrack's test loop; frame 0 starts its sequence.
 
-        Sequences are told apart by the ``video_id`` of the sample, so frames of several videos
-        may alternate. The state of a video is dropped after its last frame.
+        mmtrack hands over frames, and nothing that could carry a state from one to the next, so
+        the running sequences are kept here, told apart by the ``video_id`` of the sample: frames
+        of several videos may alternate. The state of a video is dropped after its last frame.
+        Samples without ``video_id``, as those of ``inference_sot``, are all of one video; to
+        alternate there, use :meth:`init` and :meth:`track`, which keep nothing.
 
         Raises:
             ValueError: If a batch has several samples, or a video does not begin at frame 0.
@@ -171,10 +212,6 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
             del self._running[video]
         box = torch.tensor([[*box_xywh[:2], *(box_xywh[:2] + box_xywh[2:])]], dtype=torch.float32)
         return [InstanceData(bboxes=box, scores=torch.tensor([score]))]
-
-    def predict_vot(self, inputs: dict, data_samples: list) -> list[InstanceData]:
-        """Refused: the restarting protocol of VOT2018 is not built in."""
-        raise ValueError("test_mode='VOT' is not supported, expected test_mode='OPE' in test_cfg")
 
     def _rgb_frame(self, image: Tensor) -> np.ndarray:
         """View ``(height, width, 3)`` of a ``(1, 3, height, width)`` frame, in RGB order."""
