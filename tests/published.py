@@ -11,7 +11,7 @@ from math import isqrt
 import torch
 from golden import fill_state_dict
 
-from mmtrack_mixformerv2.models.pmam_vit import sincos_position_table
+from mmtrack_mixformerv2.position import sincos_position_table
 
 # A class of the training package that the published files pickle, and nobody has installed.
 SETTINGS = 'training_package'

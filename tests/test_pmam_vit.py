@@ -9,7 +9,7 @@ import torch
 from mmtrack.registry import MODELS
 
 from mmtrack_mixformerv2.models import PMAMViT
-from mmtrack_mixformerv2.models.pmam_vit import sincos_position_table
+from mmtrack_mixformerv2.position import sincos_position_table
 
 SMALL = dict(search_size=64, template_size=32, embed_dims=48, depth=3, num_heads=4, mlp_ratio=2.0)
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from mmengine.config import Config
+from mmtrack.registry import MODELS
+from small_tracker import write_small_tracker
 from tools_loader import load_tool
+
+from mmtrack_mixformerv2.checkpoints import publish_state_dict
+from mmtrack_mixformerv2.checkpoints.publish import FIXED_TABLES
+from mmtrack_mixformerv2.position import sincos_position_table
 
 
 def test_only_the_weights_of_the_tracker_are_kept_in_half_precision(tmp_path, capsys):
@@ -26,3 +34,29 @@ def test_only_the_weights_of_the_tracker_are_kept_in_half_precision(tmp_path, ca
     assert tool.main([str(source), str(target), '--float32', '--force']) == 0
     exact = torch.load(target, weights_only=True)['state_dict']['head.weight']
     assert torch.equal(exact, weight)
+
+
+@pytest.mark.parametrize('half', [True, False])
+def test_position_tables_stay_exact_and_the_input_as_it_is(half):
+    state = {
+        'backbone.search_pos_embed': sincos_position_table(3, 8),
+        'backbone.template_pos_embed': sincos_position_table(2, 8),
+        'backbone.prediction_pos_embed': torch.full((1, 4, 8), 0.1),
+        'auxiliary.norm.bias': torch.ones(2),
+    }
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    published = publish_state_dict(state, half=half)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state.items())
+    assert list(published) == list(state)[:3]
+    for name in list(state)[:2]:
+        assert published[name].dtype == torch.float32
+        assert torch.equal(published[name], state[name])
+    learned = published['backbone.prediction_pos_embed']
+    assert learned.dtype == (torch.float16 if half else torch.float32)
+
+
+def test_tables_that_stay_exact_are_those_that_a_tracker_never_trains(tmp_path):
+    config, _ = write_small_tracker(tmp_path)
+    model = MODELS.build(Config.fromfile(config).model)
+    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
+    assert frozen == set(FIXED_TABLES)

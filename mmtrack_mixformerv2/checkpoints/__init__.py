@@ -10,6 +10,7 @@ from .convert import (
     model_settings,
 )
 from .key_maps import Sizes
+from .publish import publish_state_dict
 from .reading import Checkpoint, read_checkpoint
 from .writing import check_destination, write_checkpoint
 
@@ -24,6 +25,7 @@ __all__ = [
     'fitting_config',
     'identify',
     'model_settings',
+    'publish_state_dict',
     'read_checkpoint',
     'write_checkpoint',
 ]

@@ -36,12 +36,14 @@ class Conversion:
         sizes: Its sizes.
         state_dict: The weights under our names.
         dropped: Published names that are known and not needed.
+        notes: What a user should know about the values, e.g. an unusual position table.
     """
 
     system: str
     sizes: Sizes
     state_dict: OrderedDict[str, Tensor]
     dropped: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def identify(state: StateDict) -> System:
@@ -67,26 +69,29 @@ def convert_state_dict(state: StateDict) -> Conversion:
     """Rename, rearrange and check published weights; the input is left as it is.
 
     Every published name is consumed by a rule or dropped by name. Prediction tokens are put into
-    the order left, top, right, bottom. The fixed position tables are compared with their formula.
+    the order left, top, right, bottom. Position tables that differ from
+    the fixed formula are kept and noted.
 
     Args:
         state: Published names to tensors, e.g. ``read_checkpoint(path).state_dict``.
 
     Raises:
         ValueError: If the system is not supported, names are missing or unknown, shapes do not
-            agree with each other, values are not finite, or a position table is not the fixed one.
+            agree with each other, or values are not finite.
     """
     system = identify(state)
     dropped = tuple(name for name in state if system.dropped and name.startswith(system.dropped))
     sizes = system.measure(state)
     rules = system.layout(sizes)
     _check_names(system, state, rules, dropped)
-    converted = OrderedDict()
+    converted, notes = OrderedDict(), []
     for source, rule in rules.items():
-        _check_tensor(system, source, state[source], rule)
-        value = rule.change(source, state[source]) if rule.change else state[source]
-        converted[rule.target] = value.contiguous()
-    return Conversion(system.name, sizes, converted, dropped)
+        value = state[source]
+        _check_tensor(system, source, value, rule)
+        if rule.note and (note := rule.note(source, value)):
+            notes.append(note)
+        converted[rule.target] = (rule.change(value) if rule.change else value).contiguous()
+    return Conversion(system.name, sizes, converted, dropped, tuple(notes))
 
 
 def fitting_config(sizes: Sizes) -> str | None:

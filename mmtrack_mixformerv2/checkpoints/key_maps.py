@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..position import sincos_position_table
+
 StateDict = Mapping[str, Tensor]
 
 # The published tokens stand for left, right, top, bottom; ours for left, top, right, bottom.
@@ -56,12 +58,14 @@ class Rule:
     Attributes:
         target: Our name for it.
         shape: The shape it must have.
-        change: Checks or rearranges it, given its published name and value.
+        change: Rearranges it.
+        note: Says what is unusual about its value, if anything, given its published name too.
     """
 
     target: str
     shape: tuple[int, ...]
-    change: Callable[[str, Tensor], Tensor] | None = None
+    change: Callable[[Tensor], Tensor] | None = None
+    note: Callable[[str, Tensor], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,37 +90,19 @@ class System:
     dropped: tuple[str, ...] = ()
 
 
-def position_table(side: int, dims: int) -> Tensor:
-    """The fixed 2-D sin-cos table of a square grid, in float64, to check published ones.
-
-    Args:
-        side: Tokens per side of the grid.
-        dims: Channels C; a multiple of four.
-
-    Returns:
-        ``(1, side * side, C)``, row by row: sine and cosine of the column, then of the row.
-    """
-    frequency = 10000.0 ** (-torch.arange(dims // 4, dtype=torch.float64) * 4 / dims)
-    row, column = torch.meshgrid(*[torch.arange(side, dtype=torch.float64)] * 2, indexing='ij')
-    x, y = (grid.reshape(-1, 1) * frequency for grid in (column, row))
-    return torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], dim=1)[None]
+def _note_on_table(name: str, table: Tensor) -> str | None:
+    """Compare a published position table with the formula; it is kept whatever it holds."""
+    formula = sincos_position_table(math.isqrt(table.shape[1]), table.shape[2])
+    worst = (table.double() - formula.double()).abs().max().item()
+    if worst <= max(1e-5, torch.finfo(table.dtype).eps):
+        return None
+    return (
+        f'{name} differs from the fixed sin-cos table by up to {worst:.3g}; it is kept as it is '
+        'in the file.'
+    )
 
 
-def _checked_table(name: str, table: Tensor) -> Tensor:
-    """Return a published position table after comparing it with the formula."""
-    if table.shape[2] % 4:
-        raise ValueError(f'{name} has {table.shape[2]} channels, expected a multiple of four.')
-    formula = position_table(math.isqrt(table.shape[1]), table.shape[2])
-    worst = (table.double() - formula).abs().max().item()
-    if worst > max(1e-5, torch.finfo(table.dtype).eps):
-        raise ValueError(
-            f'{name} differs from the fixed sin-cos table by up to {worst:.3g}; this backbone '
-            'stores the fixed one, so weights with a learned or resized table do not fit it.'
-        )
-    return table
-
-
-def _reorder_tokens(name: str, tokens: Tensor) -> Tensor:
+def _reorder_tokens(tokens: Tensor) -> Tensor:
     """Left, right, top, bottom to left, top, right, bottom."""
     return tokens[:, _TOKEN_ORDER]
 
@@ -172,6 +158,8 @@ def _vit_layout(prefix: str, sizes: Sizes) -> dict[str, Rule]:
 
 def _measure_mixformerv2(state: StateDict) -> Sizes:
     vit = _measure_vit(state, 'backbone.')
+    if vit['embed_dims'] % 4:
+        raise ValueError(f'the width is {vit["embed_dims"]}, expected a multiple of four.')
     sides = {}
     for region in 'st':
         name = f'backbone.pos_embed_{region}'
@@ -195,7 +183,7 @@ def _mixformerv2_layout(sizes: Sizes) -> dict[str, Rule]:
         rules[f'backbone.pos_embed_{region[0]}'] = Rule(
             f'backbone.{region}_pos_embed',
             (1, (size // sizes.patch_size) ** 2, dims),
-            _checked_table,
+            note=_note_on_table,
         )
     tokens = (1, len(_TOKEN_ORDER), dims)
     rules['backbone.reg_tokens'] = Rule('backbone.prediction_tokens', tokens, _reorder_tokens)

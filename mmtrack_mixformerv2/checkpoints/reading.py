@@ -9,6 +9,7 @@ statistics) is neither imported nor read: only the bytes of the state dict's ten
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import struct
@@ -31,6 +32,10 @@ STATE_DICT_KEYS = ('net', 'state_dict', 'model')
 _ZIP_START = b'PK\x03\x04'
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+
+# The tensors of a state dict together, over the size of its file: tied weights count repeatedly.
+_MAX_SHARING = 4
+
 _EXPECTED = (
     'expected a PyTorch checkpoint: the published .pth.tar, a file of this toolbox, '
     'MAE weights, or a plain state dict'
@@ -42,7 +47,7 @@ class Checkpoint:
     """The weights of a file and what is known about them.
 
     Attributes:
-        state_dict: Name -> tensor on the CPU, in the order of the file.
+        state_dict: Name -> tensor on the CPU, in the order of the file; tied ones share memory.
         found_under: Key of the file's dict that held the state dict; '' if the file was one.
         info: The file's numbers and strings beside it, e.g. ``epoch`` and ``net_type``.
         ignored: Dotted names of the classes and functions in the file that were not executed.
@@ -58,6 +63,10 @@ class _Storage(NamedTuple):
     key: str
     dtype: torch.dtype
     numel: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * self.dtype.itemsize
 
 
 def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
@@ -83,9 +92,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
             is_zip = file.peek(4).startswith(_ZIP_START)
             archive = (_ZipArchive if is_zip else _LegacyArchive)(file)
             found_under, records = _find_state_dict(archive.content)
-            state = OrderedDict(
-                (name, _read_tensor(archive, name, record)) for name, record in records.items()
-            )
+            state = _read_tensors(archive, records, path.stat().st_size)
         except DAMAGE as error:
             raise ValueError(
                 f'{path} ({path.stat().st_size} bytes) cannot be read: '
@@ -143,15 +150,17 @@ class _ZipArchive:
             io.BytesIO(self._read('data.pkl')), _storage_of_id
         )
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, size: int | None = None) -> bytes:
         info = self._zip.getinfo(self._root + name)
         if info.compress_type != zipfile.ZIP_STORED:  # torch never compresses: a zip bomb would
             raise ValueError(f'{info.filename} is compressed')
+        if size not in (None, info.file_size):
+            raise ValueError(f'{info.filename} has {info.file_size} bytes, expected {size}')
         return self._zip.read(info)
 
     def read_storage(self, storage: _Storage) -> bytes:
         """Return the raw bytes of a storage."""
-        return self._read(f'data/{storage.key}')
+        return self._read(f'data/{storage.key}', storage.nbytes)
 
 
 class _LegacyArchive:
@@ -182,7 +191,7 @@ class _LegacyArchive:
             storage = self._storages[key]
             (numel,) = struct.unpack('<q', self._file.read(8).ljust(8, b'\xff'))
             start = self._file.tell()
-            after = start + storage.numel * storage.dtype.itemsize
+            after = start + storage.nbytes
             if numel != storage.numel or after > end:
                 raise EOFError(f'storage {key} of {storage.numel} values is cut off')
             self._starts[key] = start
@@ -191,7 +200,7 @@ class _LegacyArchive:
     def read_storage(self, storage: _Storage) -> bytes:
         """Return the raw bytes of a storage."""
         self._file.seek(self._starts[storage.key])
-        return self._file.read(storage.numel * storage.dtype.itemsize)
+        return self._file.read(storage.nbytes)
 
 
 def _storage_of_id(pid: Any) -> _Storage:
@@ -229,8 +238,32 @@ def _find_state_dict(content: Any) -> tuple[str, Mapping[str, TensorRecord]]:
     )
 
 
-def _read_tensor(archive: _ZipArchive | _LegacyArchive, name: Any, record: Any) -> Tensor:
-    """Read one tensor; its geometry is checked against its storage before any allocation."""
+def _read_tensors(
+    archive: _ZipArchive | _LegacyArchive, records: Mapping, file_size: int
+) -> OrderedDict[str, Tensor]:
+    """Read all tensors, each storage once.
+
+    Names may share a storage, as tied weights do, and a file may name one storage ever so often or
+    let parts of an archive overlap. So everything is checked and added up before any allocation.
+    """
+    for name, record in records.items():
+        _check_geometry(name, record)
+    storages = {record.storage for record in records.values() if math.prod(record.size)}
+    stored = sum(storage.nbytes for storage in storages)
+    named = sum(math.prod(r.size) * r.storage.dtype.itemsize for r in records.values())
+    if stored > file_size or named > _MAX_SHARING * file_size:
+        raise ValueError(
+            f'its tensors claim {stored} stored bytes and take {named}, more than such a file holds'
+        )
+    values = {
+        storage: torch.frombuffer(bytearray(archive.read_storage(storage)), dtype=storage.dtype)
+        for storage in storages
+    }
+    return OrderedDict((name, _make_tensor(r, values)) for name, r in records.items())
+
+
+def _check_geometry(name: Any, record: Any) -> None:
+    """Check that a tensor lies within its storage."""
     if type(name) is not str or type(record) is not TensorRecord:
         raise ValueError(f'entry {name!r:.80} of the state dict is not a tensor')
     storage, size, stride, offset = record.storage, record.size, record.stride, record.offset
@@ -243,16 +276,16 @@ def _read_tensor(archive: _ZipArchive | _LegacyArchive, name: Any, record: Any) 
         and all(type(n) is int and n >= 0 for n in (*size, *stride, offset))
     ):
         raise ValueError(f'{name} has size {size!r:.40}, stride {stride!r:.40}')
-    numel = 1
-    for n in size:
-        numel *= n
+    numel = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if numel else -1
     if last >= storage.numel or numel > storage.numel:
         raise ValueError(f'{name} of size {size} does not fit its {storage.numel} stored values')
-    data = archive.read_storage(storage)
-    if len(data) != storage.numel * storage.dtype.itemsize:
-        raise ValueError(f'{name} has {len(data)} bytes for {storage.numel} {storage.dtype}')
-    if not numel:
+
+
+def _make_tensor(record: TensorRecord, values: Mapping[_Storage, Tensor]) -> Tensor:
+    """A tensor of its own, or the whole storage, which others may share."""
+    storage, size = record.storage, record.size
+    if storage not in values:
         return torch.empty(size, dtype=storage.dtype)
-    values = torch.frombuffer(bytearray(data), dtype=storage.dtype).as_strided(size, stride, offset)
-    return values.contiguous() if numel == storage.numel else values.clone()
+    tensor = values[storage].as_strided(size, record.stride, record.offset)
+    return tensor.contiguous() if tensor.numel() == storage.numel else tensor.clone()

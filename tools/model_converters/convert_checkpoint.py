@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             'system': conversion.system,
             'sizes': asdict(conversion.sizes),
             'dropped': list(conversion.dropped),
+            'notes': list(conversion.notes),
             'source': {'file': args.src.name, **checkpoint.info},
             'mmtrack_mixformerv2': __version__,
         }
@@ -109,6 +110,7 @@ def describe(checkpoint: Checkpoint, conversion: Conversion, num_heads: int | No
     if conversion.dropped:
         parts = dict.fromkeys(name.split('.')[0] for name in conversion.dropped)
         lines.append(f'dropped:     {len(conversion.dropped)} tensors of {", ".join(parts)}')
+    lines += [f'note:        {note}' for note in conversion.notes]
     config = fitting_config(sizes)
     settings = model_settings(sizes, num_heads)
     if config and num_heads in (None, sizes.embed_dims // 64):

@@ -7,10 +7,13 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-
 from mmtrack_mixformerv2 import __version__
-from mmtrack_mixformerv2.checkpoints import check_destination, read_checkpoint, write_checkpoint
+from mmtrack_mixformerv2.checkpoints import (
+    check_destination,
+    publish_state_dict,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 EPILOG = """\
 examples:
@@ -28,7 +31,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('dst', metavar='DST', type=Path, help='file to write, e.g. name.pth')
     parser.add_argument('--force', action='store_true', help='replace DST if it exists')
     parser.add_argument(
-        '--float32', action='store_true', help='keep the precision (default: halve it)'
+        '--float32',
+        action='store_true',
+        help='keep the precision (default: halve it, except of the fixed position tables)',
     )
     return parser.parse_args(argv)
 
@@ -39,12 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_destination(args.dst, force=args.force)
         state = read_checkpoint(args.src).state_dict
-        kept = {name: value for name, value in state.items() if not name.startswith('auxiliary.')}
-        if not args.float32:
-            kept = {
-                name: value.to(torch.float16) if value.is_floating_point() else value
-                for name, value in kept.items()
-            }
+        kept = publish_state_dict(state, half=not args.float32)
         meta = {'source': args.src.name, 'mmtrack_mixformerv2': __version__}
         write_checkpoint(kept, meta, args.dst, force=args.force)
     except (OSError, ValueError) as error:
