@@ -3,15 +3,20 @@
 # make check    look for mistakes in the style of the code
 #
 # The first call makes .venv and installs everything in it; later calls start at once.
-#   make test PYTHON=python3.12        another Python (3.9 to 3.13)
+#   make test PYTHON=python3.12        another Python (3.10 to 3.13)
 #   make test TORCH=torch              another torch: any requirement that pip understands
-
-PYTHON ?= $(shell for name in python3.11 python3; do $$name -c 'import venv' 2> /dev/null && echo $$name && break; done)
-TORCH ?= torch==2.13.0
+# What was asked for is kept until another call asks for something else.
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+# Python and torch of the finished installation.
+RECORD := $(shell cat $(VENV)/installed 2> /dev/null)
+PYTHON ?= $(or $(firstword $(RECORD)),$(shell \
+  for name in python3.11 python3.12 python3.13 python3.10 python3; do \
+    $$name -c 'import venv' 2> /dev/null && echo $$name && break; done))
+TORCH ?= $(or $(wordlist 2,9,$(RECORD)),torch==2.13.0)
 
 .PHONY: demo test check clean FORCE
 
@@ -27,19 +32,23 @@ check: $(VENV)/installed
 clean:
 	rm -rf $(VENV)
 
+ifneq ($(strip $(PYTHON) $(TORCH)),$(RECORD))
+$(VENV)/installed: FORCE
+endif
+
 # mmtrack goes last and without its dependencies: the versions that it asks for no longer install.
-$(VENV)/installed: requirements.txt requirements-dev.txt setup.py $(VENV)/torch
-	@echo 'Installing into $(VENV); this takes a few minutes, once.'
+# With it mmcv-lite, which is no requirement of the package because a full mmcv may take its place.
+$(VENV)/installed: requirements.txt requirements-dev.txt setup.py
 	@test -n '$(PYTHON)' || { echo 'No Python 3 found; say which: make $(MAKECMDGOALS) PYTHON=...'; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v < (3, 10) and sys.exit( \
+	  "$(PYTHON) is Python %d.%d; 3.10 to 3.13 are supported: make $(MAKECMDGOALS) PYTHON=python3.11" % v); \
+	  v > (3, 13) and print("Warning: $(PYTHON) is Python %d.%d; 3.10 to 3.13 are supported." % v)'
+	@echo 'Installing into $(VENV); this takes a few minutes, once.'
+	@rm -f $@
+	$(PYTHON) -m venv $(if $(filter $(PYTHON),$(firstword $(RECORD))),,--clear) $(VENV)
 	$(INSTALL) '$(TORCH)'
 	$(INSTALL) -r requirements.txt -r requirements-dev.txt
-	$(INSTALL) --no-deps mmtrack==1.0.0rc1
+	$(INSTALL) --no-deps mmtrack==1.0.0rc1 mmcv-lite==2.1.0
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	$(BIN)/python -c 'import mmtrack_mixformerv2'
-	@touch $@
-
-# Changes only when another torch is asked for.
-$(VENV)/torch: FORCE
-	@mkdir -p $(VENV)
-	@echo '$(TORCH)' | cmp -s - $@ || echo '$(TORCH)' > $@
+	@echo '$(PYTHON) $(TORCH)' > $@

@@ -14,7 +14,7 @@ def version() -> str:
 
 
 def requirements() -> list[str]:
-    """Everything but mmtrack, which is installed without its dependencies in a second step."""
+    """Everything but mmtrack and mmcv, which a second step installs without dependencies."""
     lines = (ROOT / 'requirements.txt').read_text(encoding='utf-8').splitlines()
     return [line for line in lines if line and not line.startswith('#')]
 
@@ -31,7 +31,7 @@ setup(
     long_description=readme(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    python_requires='>=3.9',
+    python_requires='>=3.10',
     packages=find_packages(include=['mmtrack_mixformerv2', 'mmtrack_mixformerv2.*']),
     install_requires=requirements(),
     classifiers=[

@@ -29,7 +29,7 @@ import types
 from typing import NoReturn
 
 GATE_VERSION = '2.0.0rc4'  # accepted by all three gates
-MMTRACK_COMMAND = 'python -m pip install --no-deps mmtrack==1.0.0rc1'
+SECOND_STEP = {'mmtrack': 'mmtrack==1.0.0rc1', 'mmcv': 'mmcv-lite==2.1.0'}  # by module
 
 
 class _MissingOp:
@@ -66,17 +66,12 @@ def ensure_mmtrack() -> None:
     """Import mmtrack, mmdet and mmcls; do nothing when mmtrack is imported already.
 
     Raises:
-        ImportError: If mmtrack is not installed, or what it stands on cannot be imported for a
-            reason that an installation cures; the message names the command.
+        ImportError: If mmtrack or mmcv is not installed, or what mmtrack stands on cannot be
+            imported for a reason that an installation cures; the message names the command.
     """
     if 'mmtrack' in sys.modules:
         return
-    if importlib.util.find_spec('mmtrack') is None:
-        raise ImportError(
-            'mmtrack is not installed. It is not among the requirements of this package, because '
-            'its own metadata pins versions that no current Python can install; install it in a '
-            f'second step without them:\n    {MMTRACK_COMMAND}'
-        )
+    _check_second_step()
     _check_opencv()
     _check_setuptools()
     import mmcv
@@ -90,6 +85,19 @@ def ensure_mmtrack() -> None:
             importlib.import_module(name)
     finally:
         mmcv.__version__ = true_version
+
+
+def _check_second_step() -> None:
+    missing = [name for name in SECOND_STEP if importlib.util.find_spec(name) is None]
+    if missing:
+        are = 'is' if len(missing) == 1 else 'are'
+        raise ImportError(
+            f'{" and ".join(missing)} {are} not installed. The requirements of this package leave '
+            'mmtrack out because its metadata pins versions that no current Python can install, '
+            'and mmcv because mmcv-lite and a full mmcv 2.x both will do; install in a second '
+            'step, without dependencies:\n    python -m pip install --no-deps '
+            + ' '.join(SECOND_STEP[name] for name in missing)
+        )
 
 
 def _check_opencv() -> None:

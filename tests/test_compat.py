@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,11 +109,43 @@ def test_a_broken_vot_package_is_hidden(tmp_path):
     assert run_python('-c', code, packages=packages, check=True).stdout == 'hidden\n'
 
 
-def test_missing_mmtrack_names_the_second_command():
-    # -S leaves the installed packages out, so that mmtrack is really missing.
-    result = run_python('-S', '-c', 'import mmtrack_mixformerv2')
+COMMAND = 'python -m pip install --no-deps'
+
+
+def last_line(*arguments: str, **settings) -> str:
+    """Last line of what an interpreter says that has to fail."""
+    result = run_python(*arguments, **settings)
     assert result.returncode == 1
-    assert 'pip install --no-deps mmtrack==1.0.0rc1' in result.stderr.splitlines()[-1]
+    return result.stderr.splitlines()[-1].strip()
+
+
+def test_the_second_command_names_what_is_missing(tmp_path):
+    code = 'import mmtrack_mixformerv2'
+    # -S leaves the installed packages out, so that both are really missing.
+    expected = f'{COMMAND} mmtrack==1.0.0rc1 mmcv-lite==2.1.0'
+    assert last_line('-S', '-c', code) == expected
+    packages = write_package(tmp_path / 'mmcv', 'mmcv', '')
+    assert last_line('-S', '-c', code, packages=packages) == f'{COMMAND} mmtrack==1.0.0rc1'
+    packages = write_package(tmp_path / 'mmtrack', 'mmtrack', '')
+    assert last_line('-S', '-c', code, packages=packages) == f'{COMMAND} mmcv-lite==2.1.0'
+
+
+def test_no_requirement_of_the_package_overwrites_mmcv_or_is_left_out():
+    lines = (ROOT / 'requirements.txt').read_text().splitlines()
+    listed = {re.split('[^a-z0-9-]', line.lower())[0] for line in lines if line[:1].isalpha()}
+    assert not {'mmcv', 'mmcv-lite', 'mmtrack'} & listed
+    of_mmengine = set(map(name_of, importlib.metadata.requires('mmengine')))
+    distribution = importlib.metadata.packages_distributions()['mmcv'][0]
+    assert all(
+        name_of(need) in listed | of_mmengine
+        for need in importlib.metadata.requires(distribution)
+        if 'extra ==' not in need and 'win32' not in need
+    )
+
+
+def name_of(requirement: str) -> str:
+    """Name of the distribution in a requirement."""
+    return re.match('[a-z0-9-]+', requirement.lower())[0]
 
 
 @pytest.mark.parametrize('library', ['libGL.so.1', 'libgthread-2.0.so.0'])

@@ -1,4 +1,4 @@
-"""Mixed precision and several processes without a GPU; folders that must not be deleted."""
+"""Mixed precision and several processes without a GPU; seeds; folders that must not be deleted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tools_loader import run_tool
 from toy import write_config
 
 from mmtrack_mixformerv2.engine import (
+    TrainSeedHook,
     build_runner,
     check_training,
     init_cpu_process_group,
@@ -108,3 +109,38 @@ def test_a_folder_with_files_is_not_taken_for_results(tmp_path, method):
         getattr(runner, method)()
     assert runner.iter == 0
     assert (Path(folder) / 'mine.txt').read_text() == 'precious'
+
+
+@pytest.mark.parametrize('method', ['train', 'test'])
+def test_a_zip_file_with_results_is_not_replaced(tmp_path, method):
+    settings = {f'{stage}_evaluator.outfile_prefix': 'boxes' for stage in ('val', 'test')}
+    cfg = read_config(write_config(tmp_path), settings)
+    Path(cfg.work_dir).mkdir()
+    (Path(cfg.work_dir) / 'boxes.zip').write_text('precious')
+    runner = build_runner(cfg)
+    with pytest.raises(ValueError, match='work_dir/boxes.zip exists'):
+        getattr(runner, method)()
+    assert runner.iter == 0
+
+
+def test_dropout_of_a_resumed_run_equals_that_of_an_uninterrupted_one(tmp_path):
+    path = write_config(tmp_path, **{'model.drop': 0.5})
+    whole = train(path)
+    first = str(tmp_path / 'work_dir' / 'epoch_1.pth')
+    torch.manual_seed(7)  # whatever was drawn before the training goes on
+    resumed = train(write_config(tmp_path, **{'model.drop': 0.5}), resume=True, load_from=first)
+    assert resumed.iter == whole.iter == 8
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed.model.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_random_numbers_differ_between_iterations_processes_and_seeds(tmp_path, monkeypatch):
+    runner, hook, drawn = build_runner(read_config(write_config(tmp_path))), TrainSeedHook(), []
+    for rank, seed, iteration in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 0, 0)]:
+        monkeypatch.setattr('mmtrack_mixformerv2.engine.train_seed_hook.get_rank', lambda r=rank: r)
+        runner._seed = seed
+        runner.train_loop._iter = iteration
+        hook.before_train_iter(runner, batch_idx=0)
+        drawn.append(torch.rand(()).item())
+    assert drawn[0] == drawn[4]
+    assert len(set(drawn)) == 4

@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.config import Config
+from mmtrack.registry import MODELS
 from tools_loader import load_tool
-from toy import ToyModel, write_config
+from toy import ROOT, ToyModel, write_config
 
 from mmtrack_mixformerv2.engine import (
+    check_test,
+    check_training,
     read_config,
     use_learning_rate_scaling,
     use_mixed_precision,
+    use_resume,
 )
 
 
@@ -82,6 +86,8 @@ def test_bad_inputs_are_found_before_anything_is_written(monkeypatch, tmp_path, 
     nodata = {'dataset.type': 'GOT10kDataset', 'dataset.ann_file': 'list.txt'}
     tests = write_config(tmp_path, **{f'test_dataloader.{key}': v for key, v in nodata.items()})
     trains = write_config(tmp_path, **{f'train_dataloader.{key}': v for key, v in nodata.items()})
+    only_tests = write_config(tmp_path, train_cfg=None, optim_wrapper=None)
+    only_trains = write_config(tmp_path, test_dataloader=None, test_cfg=None, test_evaluator=None)
     cases = [
         ('no.py does not exist', 'train', tmp_path / 'no.py'),
         ('no annotation file list.txt', 'train', trains),
@@ -93,6 +99,9 @@ def test_bad_inputs_are_found_before_anything_is_written(monkeypatch, tmp_path, 
         (r'\(1, 8\) instead of \(1, 16\)', 'train', big, '--cfg-options', f'load_from={weights}'),
         ('weights without the state of a training', 'train', path, '--resume', weights),
         ('--auto-scale-lr needs the batch size', 'train', path, '--auto-scale-lr'),
+        ('no train_cfg and no optim_wrapper; use a training config', 'train', only_tests),
+        ('no train_cfg and no optim_wrapper', 'train', only_tests, '--amp', '--auto-scale-lr'),
+        ('no test_dataloader and no test_cfg .*use a test config', 'test', only_trains, weights),
     ]
     for message, *arguments in cases:
         with pytest.raises(SystemExit, match=f'(?s)error: .*{message}'):
@@ -115,6 +124,112 @@ def test_a_failed_start_leaves_the_run_in_the_folder_as_it_was(monkeypatch, tmp_
 def test_resume_without_a_checkpoint_starts_anew(monkeypatch, tmp_path):
     run(monkeypatch, 'train', write_config(tmp_path, epochs=1), '--resume')
     assert (tmp_path / 'work_dir' / 'epoch_1.pth').is_file()
+
+
+def test_resume_replaces_load_from_only_by_a_checkpoint(tmp_path, weights):
+    cfg = read_config(write_config(tmp_path, load_from=str(weights)))
+    use_resume(cfg)
+    assert (cfg.resume, cfg.load_from) == (False, str(weights))
+    use_resume(cfg, 'named.pth')
+    assert (cfg.resume, cfg.load_from) == (True, 'named.pth')
+    last = tmp_path / 'work_dir' / 'epoch_3.pth'
+    last.parent.mkdir()
+    (last.parent / 'last_checkpoint').write_text(str(last))
+    use_resume(cfg)
+    assert (cfg.resume, cfg.load_from) == (True, str(last))
+
+
+def test_an_interrupted_start_from_weights_starts_from_them_again(monkeypatch, tmp_path, weights):
+    settings = {'load_from': str(weights), 'optim_wrapper.optimizer.lr': 0.0}
+    run(monkeypatch, 'train', write_config(tmp_path, epochs=1, **settings), '--resume')
+    trained = torch.load(tmp_path / 'work_dir' / 'epoch_1.pth', weights_only=False)['state_dict']
+    for name, value in torch.load(weights)['state_dict'].items():
+        torch.testing.assert_close(trained[name], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    'hooks',
+    [
+        [],
+        [dict(type='StrictLoadHook', allow_missing=['head'])],
+        [dict(type='mmtrack.StrictLoadHook', allow_missing=['head'])],
+    ],
+)
+def test_a_checkpoint_is_checked_whatever_hooks_there_are(tmp_path, hooks):
+    body = {k: v for k, v in ToyModel().state_dict().items() if not k.startswith('head')}
+    torch.save(dict(state_dict=body, meta=1, message_hub=1, optimizer=1), tmp_path / 'body.pth')
+    path = write_config(tmp_path, custom_hooks=hooks, load_from=str(tmp_path / 'body.pth'))
+    with pytest.raises(ValueError, match='2 only in the model: head.weight, head.bias'):
+        check_test(read_config(path))
+    with pytest.raises(ValueError, match='2 only in the model: head.weight, head.bias'):
+        check_training(read_config(path, dict(resume=True)))
+    check_training(read_config(path))  # may lack the head
+
+
+def test_initial_weights_that_do_not_fit_are_refused(tmp_path):
+    small = ToyModel(depth=2).state_dict()
+    file = tmp_path / 'initial.pth'
+
+    def check(state, **settings):
+        torch.save(dict(state_dict=state), file)
+        init = dict(type='Pretrained', checkpoint=str(file), **settings.pop('init', {}))
+        model = dict(depth=2, init_cfg=init)
+        check_training(read_config(write_config(tmp_path, model=model, **settings)))
+
+    check(small)
+    check(ToyModel(depth=3).state_dict())  # the first layers of a deeper model
+    check({f'module.{name}': value for name, value in small.items()})
+    check(
+        {f'net.{k}': v for k, v in small.items()} | {'other': torch.ones(1)},
+        init=dict(prefix='net'),
+    )
+    body = {name: value for name, value in small.items() if name.startswith('blocks')}
+    check(body, custom_hooks=[dict(type='mmtrack.StrictLoadHook', allow_missing=['head'])])
+    with pytest.raises(ValueError, match='2 only in the model: head.weight, head.bias'):
+        check(body)
+    with pytest.raises(ValueError, match=r'blocks.0.weight \(16, 4\) instead of \(8, 4\)'):
+        check(ToyModel(hidden=16, depth=2).state_dict())
+    with pytest.raises(ValueError, match='2 only in the model: blocks.1.weight, blocks.1.bias'):
+        check(ToyModel(depth=1).state_dict())
+    with pytest.raises(ValueError, match='1 only in the checkpoint: extra'):
+        check(dict(small, extra=torch.ones(1)))
+    with pytest.raises(ValueError, match="no weights whose names begin with 'backbone.'"):
+        check(small, init=dict(prefix='backbone.'))
+    init = dict(type='Pretrained', checkpoint=str(tmp_path / 'no.pth'))
+    for inits in (init, [init]):
+        with pytest.raises(FileNotFoundError, match='no.pth does not exist'):
+            check_training(read_config(write_config(tmp_path, model=dict(init_cfg=inits))))
+    assert not (tmp_path / 'work_dir').exists()
+
+
+def test_a_backbone_starts_from_a_vit_of_its_width(tmp_path):
+    sizes = dict(search_size=64, template_size=32, embed_dims=32, num_heads=2)
+    vit = MODELS.build(dict(type='PMAMViT', depth=2, **sizes)).state_dict()
+    vit = {n: v for n, v in vit.items() if n.startswith(('blocks.', 'patch_embed.'))}
+    file = tmp_path / 'vit.pth'
+    torch.save(dict(state_dict={f'backbone.{n}': v for n, v in vit.items()}), file)
+    init = dict(type='Pretrained', checkpoint=str(file), prefix='backbone.')
+    base = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / 'mixformerv2-b.py').model
+    for width in (32, 48):
+        base.backbone.update(sizes, embed_dims=width, depth=1, init_cfg=init)
+        base.box_head.in_channels = base.score_head.in_channels = width
+        cfg = read_config(write_config(tmp_path))
+        cfg.model = base
+        if width == 32:
+            check_training(cfg)
+        else:
+            with pytest.raises(ValueError, match=r'patch_embed.weight \(32, 3, 16, 16\) instead'):
+                check_training(cfg)
+
+
+def test_results_are_written_to_the_work_directory(tmp_path):
+    settings = {f'{stage}_evaluator.outfile_prefix': 'boxes' for stage in ('val', 'test')}
+    path = write_config(tmp_path, **settings)
+    cfg = read_config(path, work_dir='here')
+    assert cfg.test_evaluator.outfile_prefix == cfg.val_evaluator.outfile_prefix == 'here/boxes'
+    several = [dict(type='ToyMetric'), dict(type='ToyMetric', outfile_prefix='/there/boxes')]
+    cfg = read_config(path, dict(test_evaluator=several), work_dir='here')
+    assert cfg.test_evaluator[1].outfile_prefix == '/there/boxes'
 
 
 def test_work_dir_is_named_after_the_config_by_default(tmp_path):

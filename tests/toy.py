@@ -24,17 +24,18 @@ ROOT = Path(__file__).resolve().parents[1]
 class ToyModel(BaseModel):
     """Two linear layers that regress one number from four."""
 
-    def __init__(self, hidden: int = 8, depth: int = 1, **kwargs) -> None:
+    def __init__(self, hidden: int = 8, depth: int = 1, drop: float = 0.0, **kwargs) -> None:
         super().__init__(**kwargs)
         self.blocks = nn.ModuleList(
             nn.Linear(4 if i == 0 else hidden, hidden) for i in range(depth)
         )
+        self.drop = nn.Dropout(drop)
         self.head = nn.Linear(hidden, 1)
 
     def forward(self, inputs: Tensor, target: Tensor, mode: str = 'tensor') -> Tensor | dict | list:
         for block in self.blocks:
             inputs = block(inputs).tanh()
-        output = self.head(inputs)
+        output = self.head(self.drop(inputs))
         if mode == 'loss':
             self.dtype_in_loss = output.dtype
             return dict(loss=(output.float() - target).square().mean())

@@ -15,6 +15,7 @@ from mmtrack_mixformerv2.engine import (
     use_launcher,
     use_learning_rate_scaling,
     use_mixed_precision,
+    use_resume,
 )
 
 EXAMPLES = """examples:
@@ -76,14 +77,13 @@ def main() -> None:
     args = parse_args()
     try:
         cfg = read_config(args.config, args.cfg_options, args.work_dir)
+        if args.resume:
+            use_resume(cfg, None if args.resume == 'auto' else args.resume)
+        check_training(cfg)
         if args.amp:
             use_mixed_precision(cfg)
         if args.auto_scale_lr:
             use_learning_rate_scaling(cfg)
-        if args.resume:
-            cfg.resume = True
-            cfg.load_from = None if args.resume == 'auto' else args.resume
-        check_training(cfg)
         use_launcher(cfg, args.launcher)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')

@@ -13,8 +13,10 @@ custom_hooks = [
     # A checkpoint that does not fit the model stops the run before its first iteration. A training
     # that starts from a part of a model names what may be absent: allow_missing=['score_head'].
     dict(type='StrictLoadHook'),
-    # The results for an evaluation server never replace a folder that exists.
+    # The results for an evaluation server never replace a folder or zip file that exists.
     dict(type='ResultFolderHook'),
+    # Random numbers of the model, such as drop path, are a function of (seed, iteration, process).
+    dict(type='TrainSeedHook'),
 ]
 
 env_cfg = dict(

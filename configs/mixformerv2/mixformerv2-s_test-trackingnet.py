@@ -15,4 +15,4 @@ model = dict(
         update_interval=25,  # released yaml `224_depth4_mlp1_score`
     )
 )
-test_evaluator = dict(outfile_prefix='work_dirs/mixformerv2-s_test-trackingnet/boxes')
+test_evaluator = dict(outfile_prefix='boxes')  # in the work directory

@@ -10,14 +10,17 @@ from .launching import (
     use_launcher,
     use_learning_rate_scaling,
     use_mixed_precision,
+    use_resume,
 )
 from .optim_wrapper import BFloat16OptimWrapper
 from .result_folder_hook import ResultFolderHook
 from .strict_load_hook import StrictLoadHook
+from .train_seed_hook import TrainSeedHook
 
 __all__ = [
     'BFloat16OptimWrapper',
     'CPUDistributedDataParallel',
+    'TrainSeedHook',
     'ResultFolderHook',
     'StrictLoadHook',
     'build_runner',
@@ -30,4 +33,5 @@ __all__ = [
     'use_launcher',
     'use_learning_rate_scaling',
     'use_mixed_precision',
+    'use_resume',
 ]

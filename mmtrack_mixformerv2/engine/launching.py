@@ -6,7 +6,7 @@ runner writes into the work directory as soon as it is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
-from mmtrack.registry import HOOKS, MODELS
+from mmtrack.registry import MODELS
+from torch import nn
 
+from ..checkpoints import NOT_IN_A_VIT
 from ..datasets import check_data_files
 from .cpu_distributed import init_cpu_process_group
+from .strict_load_hook import StrictLoadHook, fitting_part
 
 _TRAINING_STATE = ('meta', 'message_hub', 'optimizer')
 
@@ -31,7 +34,8 @@ def read_config(
         path: The config file.
         options: Settings to override, by dotted name.
         work_dir: Where logs and checkpoints go; by default what the config says, or a folder in
-            ``work_dirs`` that is named as the config.
+            ``work_dirs`` that is named as the config. An ``outfile_prefix`` of the evaluators that
+            is no absolute path is taken to be in it.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -41,7 +45,24 @@ def read_config(
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(dict(options or {}))
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(path).stem)
+    for name in ('val_evaluator', 'test_evaluator'):
+        evaluators = cfg.get(name) or ()
+        for metric in [evaluators] if isinstance(evaluators, Mapping) else evaluators:
+            if metric.get('outfile_prefix'):
+                metric.outfile_prefix = str(Path(cfg.work_dir) / metric.outfile_prefix)
     return cfg
+
+
+def use_resume(cfg: Config, checkpoint: str | None = None) -> None:
+    """Go on with an interrupted training.
+
+    Args:
+        cfg: Stays as it is when there is nothing to go on with.
+        checkpoint: Where to go on; by default after the last checkpoint in the work directory.
+    """
+    checkpoint = checkpoint or find_latest_checkpoint(cfg.work_dir)
+    if checkpoint is not None:
+        cfg.resume, cfg.load_from = True, checkpoint
 
 
 def use_mixed_precision(cfg: Config) -> None:
@@ -72,19 +93,23 @@ def use_learning_rate_scaling(cfg: Config) -> None:
 
 
 def check_training(cfg: Config) -> None:
-    """Check the data files and the checkpoint that a training needs.
+    """Check the settings, the data files and the checkpoints that a training needs.
 
     Raises:
-        FileNotFoundError: If one is missing.
-        ValueError: If the checkpoint cannot be read or does not fit the model.
+        FileNotFoundError: If a file is missing.
+        ValueError: If the config is for something else, or a checkpoint, be it of ``load_from`` or
+            of an ``init_cfg`` in the model, cannot be read or does not fit the model.
     """
+    _check_settings(cfg, 'training', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     _check_data(cfg, 'train_dataloader', 'val_dataloader')
+    model = MODELS.build(cfg.model)
+    _check_initial_weights(cfg, model)
     resume = bool(cfg.get('resume'))
     source = cfg.get('load_from')
     if resume and source is None:
         source = find_latest_checkpoint(cfg.work_dir)
     if source is not None:
-        checkpoint = _check_checkpoint(cfg, source, whole=resume)
+        checkpoint = _check_checkpoint(cfg, model, source, whole=resume)
         if resume and not all(key in checkpoint for key in _TRAINING_STATE):
             raise ValueError(
                 f'{source} holds weights without the state of a training, so none can be resumed '
@@ -94,18 +119,18 @@ def check_training(cfg: Config) -> None:
 
 
 def check_test(cfg: Config) -> None:
-    """Check the data files and the checkpoint that a test needs.
+    """Check the settings, the data files and the checkpoint that a test needs.
 
     Raises:
-        FileNotFoundError: If one is missing.
-        ValueError: If the checkpoint cannot be read or does not fit the model, or none is named.
+        FileNotFoundError: If a file is missing.
+        ValueError: If the config is for something else, or the checkpoint cannot be read or does
+            not fit the model, or none is named.
     """
-    if cfg.get('test_dataloader') is None:
-        raise ValueError(f'{cfg.filename} has no test_dataloader; use a test config')
+    _check_settings(cfg, 'test', 'test_dataloader', 'test_cfg', 'test_evaluator')
     if cfg.get('load_from') is None:
         raise ValueError('a test needs the weights: name a checkpoint on the command line')
     _check_data(cfg, 'test_dataloader')
-    _check_checkpoint(cfg, cfg.load_from, whole=True)
+    _check_checkpoint(cfg, MODELS.build(cfg.model), cfg.load_from, whole=True)
 
 
 def use_launcher(cfg: Config, launcher: str) -> None:
@@ -126,17 +151,60 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
+def _check_settings(cfg: Config, kind: str, *names: str) -> None:
+    missing = [name for name in names if cfg.get(name) is None]
+    if missing:
+        raise ValueError(f'{cfg.filename} has no {" and no ".join(missing)}; use a {kind} config')
+
+
 def _check_data(cfg: Config, *loaders: str) -> None:
     for name in loaders:
         if cfg.get(name) is not None:
             check_data_files(cfg[name].dataset)
 
 
-def _check_checkpoint(cfg: Config, source: str, whole: bool) -> dict:
-    """Read a checkpoint and compare it with the config's model, if the config's hooks do so."""
-    checkpoint = CheckpointLoader.load_checkpoint(source, map_location='cpu', logger='silent')
-    for hook in cfg.get('custom_hooks') or ():
-        if hook.get('type') == 'StrictLoadHook':
-            model = MODELS.build(cfg.model)
-            HOOKS.build(hook).check(model, checkpoint, source=source, whole=whole)
+def _check_checkpoint(cfg: Config, model: nn.Module, source: str, whole: bool) -> dict:
+    """Read a checkpoint and compare it with the model.
+
+    A training that only starts from it may have a config without StrictLoadHook; then it is read.
+    """
+    checkpoint = _read(source)
+    hook = _strict_load_hook(cfg)
+    if whole or hook:
+        (hook or StrictLoadHook()).check(model, checkpoint, source=source, whole=whole)
     return checkpoint
+
+
+def _check_initial_weights(cfg: Config, model: nn.Module) -> None:
+    """Compare the files of ``init_cfg=dict(type='Pretrained')`` with the modules that have them.
+
+    A file may lack what no ViT has and what the config's StrictLoadHook allows, and have more
+    layers than the module.
+    """
+    hook = _strict_load_hook(cfg) or StrictLoadHook()
+    for path, module in model.named_modules():
+        inits = getattr(module, 'init_cfg', None) or ()
+        for init in [inits] if isinstance(inits, Mapping) else inits:
+            if init.get('type') == 'Pretrained':
+                allowed = _below(path, (*NOT_IN_A_VIT, *hook.allow_missing))
+                source, prefix = init['checkpoint'], init.get('prefix')
+                part = fitting_part(module, _read(source), source=source, prefix=prefix)
+                StrictLoadHook(allowed).check(module, part, source=source, whole=False)
+
+
+def _read(source: str) -> dict:
+    return CheckpointLoader.load_checkpoint(source, map_location='cpu', logger='silent')
+
+
+def _strict_load_hook(cfg: Config) -> StrictLoadHook | None:
+    """The config's own, with or without a scope before its name."""
+    for hook in cfg.get('custom_hooks') or ():
+        if str(hook.get('type')).split('.')[-1] == 'StrictLoadHook':
+            return StrictLoadHook(hook.get('allow_missing', ()))
+    return None
+
+
+def _below(path: str, names: Sequence[str]) -> list[str]:
+    """Names of parts of the model, as the module at ``path`` calls them; those in it only."""
+    prefix = f'{path}.' if path else ''
+    return [name[len(prefix) :] for name in names if name.startswith(prefix)]

@@ -1,4 +1,4 @@
-"""Keeps a metric from deleting a folder that it did not make."""
+"""Keeps a metric from deleting a folder, or replacing a file, that it did not make."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from mmtrack.registry import HOOKS
 
 @HOOKS.register_module()
 class ResultFolderHook(Hook):
-    """Refuses to run when the folder for formatted results exists and is not empty.
+    """Refuses to run when the folder or the zip file for formatted results is there already.
 
     ``SOTMetric`` writes the files for an evaluation server into ``outfile_prefix``, packs them into
     a zip file beside it, and deletes the folder with everything in it. What was there before would
-    enter the zip file and then be lost.
+    enter the zip file and then be lost; an older zip file would be overwritten. An empty folder
+    is taken.
     """
 
     def before_run(self, runner: Runner) -> None:
         """Check the metrics of the loops that are about to run.
 
         Raises:
-            ValueError: If a folder is in the way.
+            ValueError: If a folder or a file is in the way.
         """
         for loop in (runner._val_loop, runner._test_loop):
             if isinstance(loop, BaseLoop):  # a config until it is needed
@@ -36,4 +37,9 @@ def _check_free(folder: str | None) -> None:
             f'outfile_prefix={folder!r} is a folder with files in it. The metric would pack them '
             f'together with its results into {folder}.zip and then delete the folder; name one '
             'that does not exist yet'
+        )
+    if folder and Path(f'{folder}.zip').exists():
+        raise ValueError(
+            f'{folder}.zip exists, and the metric would replace it by the results of this run; '
+            'move it away, or name another outfile_prefix or work directory'
         )

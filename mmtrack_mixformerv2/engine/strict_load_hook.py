@@ -92,6 +92,40 @@ class StrictLoadHook(Hook):
         raise ValueError('\n  '.join(lines))
 
 
+def fitting_part(
+    module: nn.Module, checkpoint: Any, *, source: str, prefix: str | None = None
+) -> dict[str, Any]:
+    """Pick what ``init_cfg=dict(type='Pretrained')`` loads into a module, as MMEngine does.
+
+    Layers beyond the last one of the module are left out: a module may start from the first layers
+    of a deeper one.
+
+    Args:
+        module: What the weights are for.
+        checkpoint: ``dict(state_dict=...)``, or a state dict itself.
+        source: What to call the checkpoint in the message.
+        prefix: Of the names in the checkpoint that are meant, and removed; None for all.
+
+    Raises:
+        ValueError: If no name has the prefix, or there is no state dict.
+    """
+    start = 'module.' if prefix is None else prefix.rstrip('.') + '.'
+    state = {
+        name[len(start) :] if name.startswith(start) else name: value
+        for name, value in _state_dict_of(checkpoint, source).items()
+        if prefix is None or name.startswith(start)
+    }
+    if not state:
+        raise ValueError(f"{source} has no weights whose names begin with '{start}'")
+    lengths = _list_lengths(module.state_dict())
+    layers = {name: re.match(r'(.*?)\.(\d+)\.', name) for name in state}
+    return {
+        name: value
+        for name, value in state.items()
+        if not (match := layers[name]) or int(match[2]) < lengths.get(match[1], int(match[2]) + 1)
+    }
+
+
 def _state_dict_of(checkpoint: Any, source: str) -> Mapping[str, Any]:
     state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(state, Mapping):
