@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 # At module top level: spawned data loader workers import this file again and need it as well.
-from mmtrack_mixformerv2.engine import build_runner, check_test, read_config, use_launcher
+from mmtrack_mixformerv2.engine import (
+    add_run_arguments,
+    build_runner,
+    check_test,
+    read_config,
+    use_launcher,
+)
 
 EXAMPLES = """examples:
   python tools/test.py CONFIG weights.pth
@@ -28,24 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file of the test')
     parser.add_argument('weights', nargs='?', metavar='checkpoint', help='file with the weights')
     parser.add_argument('--checkpoint', help='the same, as an option')
-    parser.add_argument(
-        '--work-dir', help='folder for logs and results (default: work_dirs/<config name>)'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config by dotted name; lists as key=a,b or key="[a,b]"',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what started the processes of a distributed test (default: none)',
-    )
-    # Older launchers pass the rank; torchrun, slurm and mpi set it in the environment.
-    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+    add_run_arguments(parser)
     args = parser.parse_args()
     if args.weights and args.checkpoint:
         parser.error(f'two checkpoints: {args.weights} and --checkpoint {args.checkpoint}')

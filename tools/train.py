@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 # At module top level: spawned data loader workers import this file again and need it as well.
 from mmtrack_mixformerv2.engine import (
+    add_run_arguments,
     build_runner,
     check_training,
     read_config,
@@ -36,9 +35,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file of the training')
     parser.add_argument(
-        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)'
-    )
-    parser.add_argument(
         '--amp', action='store_true', help='mixed precision: compute the losses in bfloat16'
     )
     parser.add_argument(
@@ -54,21 +50,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='scale the learning rate with the total batch size; the config says what it is for',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config by dotted name; lists as key=a,b or key="[a,b]"',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what started the processes of a distributed training (default: none)',
-    )
-    # Older launchers pass the rank; torchrun, slurm and mpi set it in the environment.
-    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+    add_run_arguments(parser)
     return parser.parse_args()
 
 

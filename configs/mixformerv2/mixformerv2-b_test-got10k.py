@@ -15,4 +15,3 @@ model = dict(
         update_interval=10,  # released yaml `288_depth8_score`
     )
 )
-test_evaluator = dict(outfile_prefix='boxes')  # in the work directory

@@ -15,4 +15,3 @@ model = dict(
         update_interval=25,  # released yaml `224_depth4_mlp1_score`
     )
 )
-test_evaluator = dict(outfile_prefix='boxes')  # in the work directory

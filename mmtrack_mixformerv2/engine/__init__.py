@@ -3,6 +3,7 @@
 from .checkpoint_loader import load_from_http, load_from_local
 from .cpu_distributed import CPUDistributedDataParallel, init_cpu_process_group
 from .launching import (
+    add_run_arguments,
     build_runner,
     check_test,
     check_training,
@@ -20,9 +21,10 @@ from .train_seed_hook import TrainSeedHook
 __all__ = [
     'BFloat16OptimWrapper',
     'CPUDistributedDataParallel',
-    'TrainSeedHook',
     'ResultFolderHook',
     'StrictLoadHook',
+    'TrainSeedHook',
+    'add_run_arguments',
     'build_runner',
     'check_test',
     'check_training',

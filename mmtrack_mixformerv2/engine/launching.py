@@ -6,12 +6,13 @@ runner writes into the work directory as soon as it is built.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmtrack.registry import MODELS
@@ -23,6 +24,28 @@ from .cpu_distributed import init_cpu_process_group
 from .strict_load_hook import StrictLoadHook, fitting_part
 
 _TRAINING_STATE = ('meta', 'message_hub', 'optimizer')
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that a training and a test have in common."""
+    parser.add_argument(
+        '--work-dir', help='folder for what the run writes (default: work_dirs/<config name>)'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config by dotted name; lists as key=a,b or key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run (default: none)',
+    )
+    # Older launchers pass the rank; torchrun, slurm and mpi set it in the environment.
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
 
 
 def read_config(

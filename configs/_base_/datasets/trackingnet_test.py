@@ -10,7 +10,10 @@ test_dataloader = dict(
         data_prefix=dict(img_path=''),
     )
 )
-# Writes outfile_prefix + '.zip' and deletes the folder outfile_prefix; each config names its own.
+# Writes boxes.zip into the work directory.
 test_evaluator = dict(
-    type='SOTMetric', format_only=True, metric_options=dict(dataset_type='trackingnet')
+    type='SOTMetric',
+    format_only=True,
+    outfile_prefix='boxes',
+    metric_options=dict(dataset_type='trackingnet'),
 )
