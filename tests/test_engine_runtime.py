@@ -16,6 +16,7 @@ from mmtrack_mixformerv2.engine import (
     build_runner,
     check_training,
     init_cpu_process_group,
+    load_from_local,
     read_config,
     use_mixed_precision,
 )
@@ -86,8 +87,8 @@ def test_two_processes_train_and_test_as_one(tmp_path):
     both = write_config(tmp_path, batch_size=1)
     weights = tmp_path / 'both' / 'epoch_2.pth'
     run_tool('dist_train.sh', str(both), '2', '--work-dir', str(weights.parent))
-    state = torch.load(tmp_path / 'alone' / 'epoch_2.pth', weights_only=False)['state_dict']
-    trained = torch.load(weights, weights_only=False)
+    state = load_from_local(tmp_path / 'alone' / 'epoch_2.pth')['state_dict']
+    trained = load_from_local(weights)
     assert trained['meta']['iter'] == 8
     for name, value in state.items():
         torch.testing.assert_close(trained['state_dict'][name], value, rtol=0, atol=1e-6)

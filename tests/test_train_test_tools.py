@@ -12,6 +12,7 @@ from toy import ROOT, ToyModel, write_config
 from mmtrack_mixformerv2.engine import (
     check_test,
     check_training,
+    load_from_local,
     read_config,
     use_learning_rate_scaling,
     use_mixed_precision,
@@ -48,7 +49,7 @@ def test_train_then_resume_then_test(monkeypatch, tmp_path):
     options = ['--cfg-options', 'experiment_name=second']
     run(monkeypatch, 'train', path, '--work-dir', work_dir, '--resume', *options)
     assert sorted(p.name for p in work_dir.glob('*.pth')) == ['epoch_1.pth', 'epoch_2.pth']
-    assert torch.load(work_dir / 'epoch_2.pth', weights_only=False)['meta']['iter'] == 8
+    assert load_from_local(work_dir / 'epoch_2.pth')['meta']['iter'] == 8
     options = ['--cfg-options', 'experiment_name=third']
     run(monkeypatch, 'test', path, work_dir / 'epoch_2.pth', '--work-dir', work_dir, *options)
     assert len(list(work_dir.glob('*/*.json'))) == 1  # the metrics of the test
@@ -142,7 +143,7 @@ def test_resume_replaces_load_from_only_by_a_checkpoint(tmp_path, weights):
 def test_an_interrupted_start_from_weights_starts_from_them_again(monkeypatch, tmp_path, weights):
     settings = {'load_from': str(weights), 'optim_wrapper.optimizer.lr': 0.0}
     run(monkeypatch, 'train', write_config(tmp_path, epochs=1, **settings), '--resume')
-    trained = torch.load(tmp_path / 'work_dir' / 'epoch_1.pth', weights_only=False)['state_dict']
+    trained = load_from_local(tmp_path / 'work_dir' / 'epoch_1.pth')['state_dict']
     for name, value in torch.load(weights)['state_dict'].items():
         torch.testing.assert_close(trained[name], value, rtol=0, atol=0)
 
@@ -254,5 +255,5 @@ def test_learning_rate_is_scaled_with_the_batch(monkeypatch, tmp_path):
     settings = dict(auto_scale_lr=dict(base_batch_size=16), param_scheduler=None)
     path = write_config(tmp_path, epochs=1, batch_size=2, **settings)
     run(monkeypatch, 'train', path, '--auto-scale-lr')
-    state = torch.load(tmp_path / 'work_dir' / 'epoch_1.pth', weights_only=False)
+    state = load_from_local(tmp_path / 'work_dir' / 'epoch_1.pth')
     assert state['optimizer']['param_groups'][0]['lr'] == pytest.approx(0.01 * 2 / 16)

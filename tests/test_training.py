@@ -11,7 +11,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tools_loader import run_tool
 
-from mmtrack_mixformerv2.engine import build_runner, check_training, use_mixed_precision
+from mmtrack_mixformerv2.engine import (
+    build_runner,
+    check_training,
+    load_from_local,
+    use_mixed_precision,
+)
 from mmtrack_mixformerv2.synthetic import RenderSettings, make_difficulty, write_dataset
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'mixformerv2'
@@ -71,7 +76,7 @@ def train(cfg: Config, amp: bool = False):
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=False)['state_dict']  # our own file of this very run
+    return load_from_local(path)['state_dict']
 
 
 @pytest.mark.parametrize('amp', [False, True])

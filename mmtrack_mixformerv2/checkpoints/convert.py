@@ -69,8 +69,8 @@ def convert_state_dict(state: StateDict) -> Conversion:
     """Rename, rearrange and check published weights; the input is left as it is.
 
     Every published name is consumed by a rule or dropped by name. Prediction tokens are put into
-    the order left, top, right, bottom. Position tables that differ from
-    the fixed formula are kept and noted.
+    the order left, top, right, bottom. Position tables that differ from the fixed formula are kept
+    and noted.
 
     Args:
         state: Published names to tensors, e.g. ``read_checkpoint(path).state_dict``.
