@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from .models.distillation import tracker_settings
+
 
 @dataclass(frozen=True)
 class ParameterCount:
@@ -71,16 +73,19 @@ class Analysis:
 def analyse(config: Config) -> Analysis:
     """Build the model of a config and count its parameters and the cost of a frame.
 
+    Of a stage of distillation, the tracker is counted that it ends with, without its teacher.
+
     Raises:
         ValueError: If the config has no model, or one that is no ``TemplateSearchTracker``.
     """
     kind = config.get('model', {}).get('type')
-    if kind != 'TemplateSearchTracker':
+    if kind not in ('TemplateSearchTracker', 'DistillationSOT'):
         raise ValueError(
             f"the model of the config is {kind!r}, expected a 'TemplateSearchTracker', whose "
             'templates and search region are encoded separately.'
         )
-    model = MODELS.build(config.model).eval()
+    with torch.device('meta'):  # sizes are all that counts
+        model = MODELS.build(tracker_settings(config)).eval()
     num_templates = 1 + model.loop.settings.num_online_templates
     return Analysis(
         count_parameters(model),

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from mmtrack.registry import MODELS
 
-from .engine import StrictLoadHook
+from .engine.strict_load_hook import load_whole
 
 
 def load_tracker(cfg: Config, checkpoint: str) -> torch.nn.Module:
@@ -19,6 +19,5 @@ def load_tracker(cfg: Config, checkpoint: str) -> torch.nn.Module:
     """
     state = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', logger='silent')
     model = MODELS.build(cfg.model)
-    StrictLoadHook().check(model, state, source=checkpoint, whole=True)
-    model.load_state_dict(state.get('state_dict', state))
+    load_whole(model, state, source=checkpoint)
     return model.eval().to('cuda' if torch.cuda.is_available() else 'cpu')

@@ -31,16 +31,15 @@ class CropDataPreprocessor(TrackDataPreprocessor):
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Training data: crops ``(T, 3, h, w)`` uint8 become one normalised ``(N, T, 3, h, w)``.
+        """Training data: crops become one normalised, contiguous ``(N, T, 3, h, w)`` per input.
 
+        They come as a list of uint8 ``(T, 3, h, w)``, or stacked already by ``stack_crops``. The
+        annotations of training data stay on the host: losses move the few numbers that they need.
         Test data, one frame at a time, passes untouched.
         """
         if not training:
             return data
-        data = self.cast_data(data)
-        inputs = {
-            name: self._prepare(torch.stack(list(crops))) for name, crops in data['inputs'].items()
-        }
+        inputs = {name: self._prepare(crops) for name, crops in data['inputs'].items()}
         return dict(inputs=inputs, data_samples=data['data_samples'])
 
     def normalize(self, crops: Sequence[np.ndarray]) -> Tensor:
@@ -48,8 +47,12 @@ class CropDataPreprocessor(TrackDataPreprocessor):
         stacked = torch.from_numpy(np.stack(crops)).to(self.mean.device)
         return self._scale(stacked.permute(0, 3, 1, 2))
 
-    def _prepare(self, crops: Tensor) -> Tensor:
-        return self._scale(crops.flip(-3) if self.channel_conversion else crops)
+    def _prepare(self, crops: Tensor | Sequence[Tensor]) -> Tensor:
+        stacked = crops if isinstance(crops, Tensor) else torch.stack(list(crops))
+        stacked = self.cast_data(stacked).contiguous()
+        return self._scale(stacked.flip(-3) if self.channel_conversion else stacked)
 
     def _scale(self, crops: Tensor) -> Tensor:
-        return ((crops - self.mean) / self.std).contiguous()
+        # Bytes are put in order before they become floats, and the floats are not copied again.
+        scaled = crops.contiguous().to(self.mean.dtype, copy=True)
+        return scaled.sub_(self.mean).div_(self.std)

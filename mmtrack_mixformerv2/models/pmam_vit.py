@@ -57,7 +57,18 @@ class Mlp(nn.Module):
 
 
 class MixedAttentionBlock(nn.Module):
-    """Pre-norm transformer block, in three steps so that keys and values can be cached."""
+    """Pre-norm transformer block, in two steps so that keys and values can be cached.
+
+    A block that is being pruned (MixFormerV2, section 3.3) fades out.
+
+    Attributes:
+        gamma: What is left of the block, 1 to 0; at 0 its output is its input, bit for bit.
+        fade: ``'residual'`` scales all that the block adds, ``x + gamma (A(x) + M(x + A(x)))`` with
+            attention A and MLP M, as the paper writes; ``'branches'`` scales each branch, so the
+            MLP reads ``x + gamma A(x)``, as the published code does.
+    """
+
+    FADES = ('residual', 'branches')
 
     def __init__(self, dims: int, num_heads: int, mlp_ratio: float, drop_path: float) -> None:
         super().__init__()
@@ -66,6 +77,8 @@ class MixedAttentionBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dims, eps=1e-6)
         self.mlp = Mlp(dims, int(dims * mlp_ratio))
         self.drop_path = DropPath(drop_path)
+        self.gamma = 1.0
+        self.fade = 'residual'
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value of the tokens that enter the block."""
@@ -73,8 +86,17 @@ class MixedAttentionBlock(nn.Module):
 
     def finish(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Output of the block for the tokens ``x`` whose query is given."""
-        x = x + self.drop_path(self.attn.attend(query, key, value))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        if self.gamma == 0:
+            return x
+        attended = self.drop_path(self.attn.attend(query, key, value))
+        if self.gamma == 1 or self.fade == 'branches':
+            x = x + self._faded(attended)
+            return x + self._faded(self.drop_path(self.mlp(self.norm2(x))))
+        added = attended + self.drop_path(self.mlp(self.norm2(x + attended)))
+        return x + self._faded(added)
+
+    def _faded(self, added: Tensor) -> Tensor:
+        return added if self.gamma == 1 else self.gamma * added
 
 
 @MODELS.register_module()
@@ -132,14 +154,33 @@ class PMAMViT(BaseModule):
         self.template_pos_embed = _fixed(
             sincos_position_table(template_size // patch_size, embed_dims)
         )
-        tokens = torch.empty(1, num_prediction_tokens, embed_dims)
-        self.prediction_tokens = nn.Parameter(nn.init.trunc_normal_(tokens, std=0.02))
-        self.prediction_pos_embed = nn.Parameter(torch.zeros_like(tokens))
-        rates = torch.linspace(0, drop_path_rate, depth).tolist()
+        self.prediction_tokens = self.prediction_pos_embed = None
+        if num_prediction_tokens:
+            tokens = torch.empty(1, num_prediction_tokens, embed_dims)
+            self.prediction_tokens = nn.Parameter(nn.init.trunc_normal_(tokens, std=0.02))
+            self.prediction_pos_embed = nn.Parameter(torch.zeros_like(tokens))
+        rates = torch.linspace(0, drop_path_rate, depth, device='cpu').tolist()
         self.blocks = nn.ModuleList(
             MixedAttentionBlock(embed_dims, num_heads, ratio, rate)
             for ratio, rate in zip(ratios, rates)
         )
+
+    def remove_blocks(self, layers: Sequence[int]) -> None:
+        """Make the backbone shallower; the blocks that are left keep their order and weights.
+
+        Args:
+            layers: Blocks to remove, 0-based.
+
+        Raises:
+            ValueError: If one does not exist, or none is left.
+        """
+        gone = set(layers)
+        if not gone <= set(range(len(self.blocks))) or len(gone) >= len(self.blocks):
+            raise ValueError(
+                f'cannot remove the layers {sorted(gone)} of a backbone with {len(self.blocks)} '
+                f'(0 to {len(self.blocks) - 1}); at least one has to stay.'
+            )
+        self.blocks = nn.ModuleList(b for i, b in enumerate(self.blocks) if i not in gone)
 
     def encode_template(self, templates: Tensor, *, out_layers: bool = False) -> TemplateCache:
         """Keys and values of the templates, which never see the search region.
@@ -187,8 +228,9 @@ class PMAMViT(BaseModule):
         """
         x = self._embed(search, self.search_pos_embed, 'search')
         self._check_cache(cache, len(x))
-        tokens = self.prediction_tokens + self.prediction_pos_embed
-        x = torch.cat([x, tokens.expand(len(x), -1, -1)], dim=1)
+        if self.num_prediction_tokens:
+            tokens = self.prediction_tokens + self.prediction_pos_embed
+            x = torch.cat([x, tokens.expand(len(x), -1, -1)], dim=1)
         layers = []
         for block, template_key, template_value in zip(self.blocks, cache.keys, cache.values):
             query, key, value = block.project(x)

@@ -34,6 +34,11 @@ class EdgeMlp(nn.Module):
         return self.norm2(self.fc2(F.relu(self.norm1(self.fc1(x)))))
 
 
+def at_least_float(x: Tensor) -> Tensor:
+    """Half precision as float32; anything wider as it is."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
 def expected_edges(edge_logits: Tensor) -> Tensor:
     """Box whose edges are the expectations of their distributions (MixFormerV2, Eq. 2).
 
@@ -43,7 +48,7 @@ def expected_edges(edge_logits: Tensor) -> Tensor:
     Returns:
         ``(..., 4)`` xyxy in [0, (bins - 1) / bins], float32 at least.
     """
-    logits = edge_logits.float() if edge_logits.dtype.itemsize < 4 else edge_logits
+    logits = at_least_float(edge_logits)
     bins = logits.shape[-1]
     positions = torch.arange(bins, dtype=logits.dtype, device=logits.device) / bins
     return (logits.softmax(dim=-1) * positions).sum(dim=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from mmtrack.models.sot.base import BaseSingleObjectTracker
 from mmtrack.registry import MODELS
 from torch import Tensor
 
-from ..structures import BoxPrediction, TemplateCache
+from ..structures import BoxPrediction, Features, TemplateCache
 from ..tracking.sequence_tracker import (
     SequenceState,
     SequenceTracker,
@@ -63,8 +64,12 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         score_head: Features to logits ``(B,)``; without it the templates are never refreshed.
         losses: Losses of ``loss_iou`` and ``loss_l1`` (boxes against targets) and, optionally,
             ``loss_edge`` (edge logits against targets), all in [0, 1] of the search region.
-            There is none for the score head: its weights stay as they are.
+            ``loss_score`` (score logits against labels 1 and 0) comes alone: its negative samples
+            have no true box.
         auxiliary: Module used in training only, as :class:`DenseGuidance`.
+        trainable: Names of the parts that train, as ``['score_head']``; the others need no
+            gradient and stay in evaluation mode, so they come out bit for bit as they went in.
+            None for all.
         test_cfg: Constants of the tracking loop, see :class:`TrackingSettings`, and
             ``test_mode='OPE'``.
         train_cfg: Unused; mmtrack's models have it.
@@ -82,6 +87,7 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         score_head: dict | None = None,
         losses: dict | None = None,
         auxiliary: dict | None = None,
+        trainable: Sequence[str] | None = None,
         test_cfg: dict | None = None,
         train_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
@@ -98,9 +104,14 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
             {name: MODELS.build(loss) for name, loss in (losses or {}).items()}
         )
         self.auxiliary = MODELS.build(auxiliary) if auxiliary else None
+        self.trainable = trainable
+        # Whether a training step needs the output of every block, for the templates too.
+        self.keep_search_layers = self.auxiliary is not None
+        self.keep_template_layers = False
         settings = dict(test_cfg or {})
         self.test_cfg = dict(test_mode=settings.pop('test_mode', 'OPE'))
         self._check_parts()
+        self._freeze()
         self.loop = SequenceTracker(TorchPredictor(self), TrackingSettings(**settings))
         self._running: dict[int, SequenceState] = {}  # by video; see predict_ope
 
@@ -129,6 +140,34 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
                 "loss_edge needs edge distributions, and a box head with mlps='box' has none."
             )
 
+        if 'loss_score' in self.losses and (len(self.losses) > 1 or self.score_head is None):
+            raise ValueError(
+                f'losses are {", ".join(self.losses)}; loss_score comes alone and needs a '
+                'score_head, because its negative samples have no true box.'
+            )
+        children = dict(self.named_children())
+        if unknown := [name for name in self.trainable or () if name not in children]:
+            raise ValueError(
+                f'trainable names {", ".join(unknown)}, expected some of {", ".join(children)}'
+            )
+
+    def _freeze(self) -> None:
+        for name, child in self.named_children():
+            if self.trainable is not None and name not in self.trainable:
+                child.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> TemplateSearchTracker:
+        """Training or evaluation mode; parts that do not train are always in evaluation mode."""
+        super().train(mode)
+        for name, child in self.named_children():
+            if self.trainable is not None and name not in self.trainable:
+                child.eval()
+        return self
+
+    def remove_layers(self, layers: Sequence[int]) -> None:
+        """Make the running model shallower, see :meth:`PMAMViT.remove_blocks`."""
+        self.backbone.remove_blocks(layers)
+
     def predict_boxes(self, search: Tensor, cache: TemplateCache) -> BoxPrediction:
         """Heads on the search regions ``(B, 3, S, S)``, normalised, given their templates."""
         return self._apply_heads(self.backbone.encode_search(search, cache))
@@ -145,14 +184,40 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         return self.predict_boxes(inputs['search_img'][:, 0], cache)
 
     def loss(self, inputs: dict[str, Tensor], data_samples: list, **kwargs) -> dict[str, Tensor]:
-        """Losses of a batch, for the boxes in ``search_gt_instances`` (xyxy, crop pixels)."""
+        """Losses of a batch.
+
+        Args:
+            inputs: ``img`` ``(N, T, 3, h, w)`` and ``search_img`` ``(N, 1, 3, H, W)``.
+            data_samples: With the target in ``search_gt_instances``: ``bboxes`` (xyxy, pixels of
+                the crop), or ``labels`` for ``loss_score``.
+        """
         search = inputs['search_img'][:, 0]
+        cache = self.backbone.encode_template(inputs['img'], out_layers=self.keep_template_layers)
+        features = self.backbone.encode_search(search, cache, out_layers=self.keep_search_layers)
+        if 'loss_score' in self.losses:
+            return self._score_losses(features, data_samples)
         targets = torch.stack([sample.search_gt_instances.bboxes[0] for sample in data_samples])
         targets = (targets.to(search) / search.shape[-1]).clamp(0, 1)
-        keep = self.auxiliary is not None
-        cache = self.backbone.encode_template(inputs['img'], out_layers=keep)
-        features = self.backbone.encode_search(search, cache, out_layers=keep)
         prediction = self.box_head(features)
+        return self._box_losses(inputs, cache, features, prediction, targets)
+
+    def _score_losses(self, features: Features, data_samples: list) -> dict[str, Tensor]:
+        logits = self.score_head(features)
+        labels = torch.stack([sample.search_gt_instances.labels[0] for sample in data_samples])
+        labels = labels.to(logits.device)
+        # Logged, not minimised.
+        accuracy = ((logits.detach() > 0) == (labels > 0)).float().mean()
+        return dict(loss_score=self.losses['loss_score'](logits, labels), accuracy=accuracy)
+
+    def _box_losses(
+        self,
+        inputs: dict[str, Tensor],
+        cache: TemplateCache,
+        features: Features,
+        prediction: BoxPrediction,
+        targets: Tensor,
+    ) -> dict[str, Tensor]:
+        """Losses for ``(N, 4)`` xyxy targets in [0, 1]."""
         if self.score_head is not None:
             warnings.warn(
                 'these losses do not train the score head; train with score_head=None unless its '
@@ -165,7 +230,7 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         }
         overlap = bbox_overlaps(prediction.boxes.detach(), targets, is_aligned=True)
         losses['iou'] = overlap.mean()  # logged, not minimised
-        if keep:
+        if self.auxiliary is not None:
             losses.update(self.auxiliary(self.backbone, cache, features, targets))
         return losses
 

@@ -79,6 +79,8 @@ def crop_region(
         window.y_start : max(window.y_start, window.y_stop),
         window.x_start : max(window.x_start, window.x_stop),
     ]
+    if inside.size and inside.strides[1] < 0:
+        inside = cv2.flip(inside[:, ::-1], 1)  # a mirrored view, which NumPy copies slowly
     if inside.shape[:2] == (window.side, window.side):
         square = np.ascontiguousarray(inside)
     else:
