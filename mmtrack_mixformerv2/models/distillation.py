@@ -1,0 +1,310 @@
+"""Training with a teacher (MixFormerV2, arXiv 2305.15896, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import CheckpointLoader
+from mmtrack.registry import MODELS
+from torch import Tensor, nn
+
+from ..engine.strict_load_hook import bare_weights, load_whole
+from ..structures import BoxPrediction, Features, TemplateCache
+from .distillation_losses import resize_grid
+from .tracker import TemplateSearchTracker
+
+# What a training adds to the settings of a tracker.
+_TRAINING_SETTINGS = (
+    'teacher',
+    'teacher_checkpoint',
+    'layer_pairs',
+    'distill_losses',
+    'losses',
+    'auxiliary',
+    'trainable',
+    'init_cfg',
+)
+
+
+def tracker_settings(cfg: Config) -> ConfigDict:
+    """Settings of the plain tracker that the final checkpoint of a stage holds.
+
+    Args:
+        cfg: Config of a training stage, or of anything else with a ``model``. Where it prunes
+            layers, the tracker has those that are left.
+    """
+    settings = deepcopy(cfg.model)
+    settings.type = settings.type.replace('DistillationSOT', 'TemplateSearchTracker')
+    for name in _TRAINING_SETTINGS:
+        settings.pop(name, None)
+    settings.backbone.pop('init_cfg', None)
+    for pruning in _pruning_hooks(cfg):
+        gone, depth = set(pruning['layers']), settings.backbone.depth
+        ratio = settings.backbone.mlp_ratio
+        if not isinstance(ratio, (int, float)):
+            settings.backbone.mlp_ratio = [r for i, r in enumerate(ratio) if i not in gone]
+        settings.backbone.depth = depth - len(gone)
+    return settings
+
+
+def _pruning_hooks(cfg: Config) -> list[dict]:
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
+    return [h for h in hooks if h and str(h.get('type')).split('.')[-1] == 'DepthPruningHook']
+
+
+class FrozenTeacher:
+    """A trained tracker, out of reach of whatever collects the modules of a model.
+
+    So it is in no optimizer, checkpoint, average of weights or gradient synchronisation, stays in
+    evaluation mode, and copies of the student share it.
+
+    Args:
+        teacher: Path of a config file, or settings of a tracker. Of a training stage the plain
+            tracker that it ends with is taken; a score head is never needed.
+        checkpoint: The teacher's weights.
+
+    Raises:
+        FileNotFoundError: If the config or the checkpoint does not exist.
+        ValueError: If the checkpoint cannot be read or does not fit.
+    """
+
+    def __init__(self, teacher: str | dict, checkpoint: str) -> None:
+        if isinstance(teacher, str):
+            if not Path(teacher).is_file():
+                raise FileNotFoundError(f'{teacher}, the config of the teacher, does not exist')
+            settings = tracker_settings(Config.fromfile(teacher))
+        else:
+            settings = tracker_settings(Config(dict(model=teacher)))
+        settings.score_head = None
+        self.model: TemplateSearchTracker = MODELS.build(settings)
+        if not checkpoint:
+            raise ValueError('the teacher has no weights: set teacher_checkpoint')
+        source = f'the teacher_checkpoint {checkpoint}'
+        loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', logger='silent')
+        weights = {
+            name: value
+            for name, value in bare_weights(loaded, source).items()
+            if not name.startswith(('score_head.', 'auxiliary.'))
+        }
+        load_whole(self.model, weights, source=source)
+        if bad := [n for n, value in self.model.state_dict().items() if not value.isfinite().all()]:
+            raise ValueError(f'{source} has weights that are NaN or infinite: {", ".join(bad[:4])}')
+        self.model.requires_grad_(False).eval()
+
+    def __deepcopy__(self, memo: dict) -> FrozenTeacher:
+        return self
+
+
+@MODELS.register_module()
+class DistillationSOT(TemplateSearchTracker):
+    """A tracker that learns from a frozen teacher too.
+
+    It *is* its student: names of weights, checkpoints and predictions are those of the plain
+    :class:`TemplateSearchTracker` with the same settings. The teacher sees the same crops, resized
+    to its own sizes, and what it says is resampled to the bins and the grid of the student.
+
+    The total loss is that of Eq. 10: ``losses`` on the true box, plus the ``distill_losses``.
+
+    Args:
+        teacher: Path of a config file, or settings of a tracker; see :class:`FrozenTeacher`.
+        teacher_checkpoint: The teacher's weights.
+        layer_pairs: Pairs (block of the student, block of the teacher) whose outputs are compared,
+            0-based or negative from the end. Blocks that are removed while training cannot be in a
+            pair; the others keep theirs.
+        distill_losses: ``loss_kl`` compares edge logits, as :class:`EdgeKLLoss`; ``loss_feature``
+            compares the layers of ``layer_pairs``, as :class:`FeatureMimickingLoss`.
+        **student: As for :class:`TemplateSearchTracker`.
+
+    Raises:
+        FileNotFoundError: If the teacher's config or weights do not exist.
+        ValueError: If the weights do not fit the teacher, or teacher and student each other.
+    """
+
+    DISTILL_LOSSES = ('loss_kl', 'loss_feature')
+
+    def __init__(
+        self,
+        *,
+        teacher: str | dict,
+        teacher_checkpoint: str,
+        distill_losses: dict,
+        layer_pairs: Sequence[tuple[int, int]] = (),
+        **student,
+    ) -> None:
+        super().__init__(**student)
+        self.distill_losses = nn.ModuleDict(
+            {name: MODELS.build(loss) for name, loss in distill_losses.items() if loss}
+        )
+        self._teacher = FrozenTeacher(teacher, teacher_checkpoint)
+        self.layer_pairs = self._check_pairs(layer_pairs)
+        self._check_teacher()
+        feature = self._feature_loss
+        self.keep_search_layers |= feature is not None
+        self.keep_template_layers |= feature is not None and feature.tokens == 'all'
+
+    @property
+    def teacher(self) -> TemplateSearchTracker:
+        """The teacher, in evaluation mode."""
+        return self._teacher.model
+
+    @property
+    def _feature_loss(self) -> nn.Module | None:
+        return dict(self.distill_losses.items()).get('loss_feature')
+
+    def _check_pairs(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Pairs counted from zero."""
+        checked = []
+        for pair in pairs:
+            for index, model, name in zip(pair, (self, self.teacher), ('student', 'teacher')):
+                depth = len(model.backbone.blocks)
+                if not -depth <= index < depth:
+                    raise ValueError(
+                        f'layer_pairs has {tuple(pair)}, but the {name} has {depth} layers: '
+                        f'expected {-depth} to {depth - 1}.'
+                    )
+            student, teacher = pair
+            depths = len(self.backbone.blocks), len(self.teacher.backbone.blocks)
+            checked.append((student % depths[0], teacher % depths[1]))
+        return checked
+
+    def _check_teacher(self) -> None:
+        names, feature = set(self.distill_losses), self._feature_loss
+        if 'loss_score' in self.losses:
+            raise ValueError('loss_score has no use for a teacher: train the score head without')
+        own, other = (m.data_preprocessor for m in (self, self.teacher))
+        for name in ('mean', 'std', '_channel_conversion'):
+            values = getattr(own, name, None), getattr(other, name, None)
+            if not torch.equal(*(torch.as_tensor(0 if v is None else v) for v in values)):
+                raise ValueError(
+                    f'the teacher reads images normalised by another {name} than the student; both '
+                    'read the same crops, so their data_preprocessor has to agree.'
+                )
+        if not names or not names <= set(self.DISTILL_LOSSES):
+            raise ValueError(
+                f'distill_losses are {sorted(names)}, expected some of {self.DISTILL_LOSSES}'
+            )
+        if (feature is not None) != bool(self.layer_pairs):
+            raise ValueError(
+                f'layer_pairs has {len(self.layer_pairs)} pairs {"with" if feature else "without"}'
+                ' a loss_feature; set both or none.'
+            )
+        if 'loss_kl' in names:
+            for head, name in ((self.box_head, 'student'), (self.teacher.box_head, 'teacher')):
+                if getattr(head, 'direct', False):
+                    raise ValueError(
+                        f"loss_kl compares edge distributions, and the {name}'s box head "
+                        "(mlps='box') has none."
+                    )
+        if feature is None:
+            return
+        own, other = self.backbone, self.teacher.backbone
+        if own.embed_dims != other.embed_dims:
+            raise ValueError(
+                f'loss_feature compares tokens of one width, and the student has {own.embed_dims}, '
+                f'the teacher {other.embed_dims}.'
+            )
+        if feature.tokens == 'all' and own.num_prediction_tokens != other.num_prediction_tokens:
+            raise ValueError(
+                "loss_feature with tokens='all' needs as many prediction tokens in the teacher "
+                f'({other.num_prediction_tokens}) as in the student ({own.num_prediction_tokens}); '
+                "use tokens='search'."
+            )
+
+    def _apply(self, fn, recurse: bool = True) -> DistillationSOT:
+        """The teacher follows to another device."""
+        self.teacher._apply(fn)
+        return super()._apply(fn, recurse)
+
+    def remove_layers(self, layers: Sequence[int]) -> None:
+        """Make the running student shallower; its pairs are numbered anew.
+
+        Raises:
+            ValueError: If a layer to remove is in a pair.
+        """
+        self.check_removal(layers)
+        kept = [i for i in range(len(self.backbone.blocks)) if i not in set(layers)]
+        self.layer_pairs = [(kept.index(own), other) for own, other in self.layer_pairs]
+        super().remove_layers(layers)
+
+    def check_removal(self, layers: Sequence[int]) -> None:
+        """Refuse to remove a layer that the teacher's features are compared with."""
+        if used := sorted(set(layers) & {own for own, _ in self.layer_pairs}):
+            raise ValueError(
+                f'layer_pairs {self.layer_pairs} compares the student\'s layers {used}, which are '
+                f'among those to be removed, {sorted(set(layers))}; pair layers that stay.'
+            )
+
+    def _box_losses(
+        self,
+        inputs: dict[str, Tensor],
+        cache: TemplateCache,
+        features: Features,
+        prediction: BoxPrediction,
+        targets: Tensor,
+    ) -> dict[str, Tensor]:
+        losses = super()._box_losses(inputs, cache, features, prediction, targets)
+        teacher_cache, teacher_features, teacher_prediction = self._ask_teacher(inputs)
+        if 'loss_kl' in self.distill_losses:
+            # A clone: what was computed under inference mode cannot be kept for a gradient.
+            logits = teacher_prediction.edge_logits.clone()
+            losses['loss_kl'] = self.distill_losses['loss_kl'](prediction.edge_logits, logits)
+        if self._feature_loss is not None:
+            count = inputs['img'].shape[1]
+            own = [self._layer(cache, features, i) for i, _ in self.layer_pairs]
+            others = [
+                self._teacher_layer(teacher_cache, teacher_features, i, count)
+                for _, i in self.layer_pairs
+            ]
+            losses['loss_feature'] = self._feature_loss(own, others)
+        return losses
+
+    @torch.inference_mode()
+    def _ask_teacher(
+        self, inputs: dict[str, Tensor]
+    ) -> tuple[TemplateCache, Features, BoxPrediction]:
+        backbone = self.teacher.eval().backbone
+        templates = inputs['img']
+        resized = _resize(templates.flatten(0, 1), backbone.template_size)
+        templates = resized.unflatten(0, templates.shape[:2])
+        search = _resize(inputs['search_img'][:, 0], backbone.search_size)
+        cache = backbone.encode_template(templates, out_layers=self.keep_template_layers)
+        features = backbone.encode_search(
+            search, cache, out_layers=self._feature_loss is not None
+        )
+        return cache, features, self.teacher.box_head(features)
+
+    def _layer(self, cache: TemplateCache, features: Features, index: int) -> Tensor:
+        """The student's tokens that are compared, ``(N, tokens, C)``."""
+        if self._feature_loss.tokens == 'search':
+            return features.layers[index][:, : features.search.shape[1]]
+        return torch.cat([cache.layers[index], features.layers[index]], dim=1)
+
+    def _teacher_layer(
+        self, cache: TemplateCache, features: Features, index: int, num_templates: int
+    ) -> Tensor:
+        """The same tokens of the teacher, on the student's grid."""
+        own, other = self.backbone, self.teacher.backbone
+        wanted = own.search_pos_embed.shape[1]
+        layer, split = features.layers[index].clone(), other.search_pos_embed.shape[1]
+        parts = [resize_grid(layer[:, :split], wanted)]
+        if self._feature_loss.tokens == 'all':
+            templates = cache.layers[index].clone().unflatten(1, (num_templates, -1)).flatten(0, 1)
+            templates = resize_grid(templates, own.template_pos_embed.shape[1])
+            templates = templates.unflatten(0, (-1, num_templates)).flatten(1, 2)
+            parts = [templates, *parts, layer[:, split:]]
+        return torch.cat(parts, dim=1)
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    """Square images ``(N, 3, s, s)`` at another size."""
+    if images.shape[-1] == size:
+        return images
+    shrink = size < images.shape[-1]
+    return F.interpolate(
+        images, (size, size), mode='bilinear', align_corners=False, antialias=shrink
+    )
