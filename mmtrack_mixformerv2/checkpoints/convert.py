@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
+import torch
 from torch import Tensor
 
 from .key_maps import SYSTEMS, Rule, Sizes, StateDict, System
 
-# The released models that have test configs of their own.
+# The models that have configs of their own: those released, and the other teachers of MixFormerV2.
 RELEASED = {
     'mixformerv2-b': Sizes(768, 8, (4.0,) * 8, 16, 288, 128, 96, True),
     'mixformerv2-s': Sizes(768, 4, (1.0,) * 4, 16, 224, 112, 96, True),
+    'mixvit-b-plain224': Sizes(768, 12, (4.0,) * 12, 16, 224, 112, 14, False, 'plain', 384),
+    'mixvit-b-pyramid288': Sizes(768, 12, (4.0,) * 12, 16, 288, 128, 72, False, 'pyramid', 384),
+    'mixvit-l-pyramid288': Sizes(1024, 24, (4.0,) * 24, 16, 288, 128, 72, False, 'pyramid', 384),
+    'mixvit-l-pyramid384': Sizes(1024, 24, (4.0,) * 24, 16, 384, 192, 96, False, 'pyramid', 384),
 }
 
 # Parts of a tracker that a converted ViT does not contain, as StrictLoadHook(allow_missing=...)
@@ -36,7 +42,7 @@ class Conversion:
         sizes: Its sizes.
         state_dict: The weights under our names.
         dropped: Published names that are known and not needed.
-        notes: What a user should know about the values, e.g. an unusual position table.
+        notes: What a user should know, e.g. of an unusual position table or of a part left out.
     """
 
     system: str
@@ -80,12 +86,14 @@ def convert_state_dict(state: StateDict) -> Conversion:
             agree with each other, or values are not finite.
     """
     system = identify(state)
-    dropped = tuple(name for name in state if system.dropped and name.startswith(system.dropped))
+    dropped, notes = _drop(system, state)
     sizes = system.measure(state)
     rules = system.layout(sizes)
     _check_names(system, state, rules, dropped)
-    converted, notes = OrderedDict(), []
+    converted = OrderedDict()
     for source, rule in rules.items():
+        if source not in state:
+            continue  # a counter
         value = state[source]
         _check_tensor(system, source, value, rule)
         if rule.note and (note := rule.note(source, value)):
@@ -95,15 +103,16 @@ def convert_state_dict(state: StateDict) -> Conversion:
 
 
 def fitting_config(sizes: Sizes) -> str | None:
-    """Test configs that fit, as a pattern of file names, or None if the sizes are not released."""
+    """Configs that fit, as a pattern of file names, or None if there is none for these sizes."""
     for name, released in RELEASED.items():
         if sizes == released:
-            return f'configs/mixformerv2/{name}_test-*.py'
+            family = name.split('-')[0]
+            return f'configs/{family}/{name}{"_test-*" if family == "mixformerv2" else ""}.py'
     return None
 
 
 def model_settings(sizes: Sizes, num_heads: int | None = None) -> dict[str, object]:
-    """Settings that make a config's model fit, in the form of ``--cfg-options``.
+    """Settings that make the model of a config of this system fit, as ``--cfg-options``.
 
     Args:
         sizes: Of the converted weights.
@@ -129,6 +138,10 @@ def model_settings(sizes: Sizes, num_heads: int | None = None) -> dict[str, obje
     }
     settings = {f'model.backbone.{k}': v for k, v in backbone.items() if v is not None}
     settings['model.box_head.in_channels'] = sizes.embed_dims
+    if sizes.corner_design is not None:
+        settings['model.box_head.channels'] = sizes.corner_channels
+        settings['model.box_head.design'] = sizes.corner_design
+        return settings
     if sizes.num_bins is not None:
         settings['model.box_head.num_bins'] = sizes.num_bins
         if not sizes.score_head:
@@ -138,10 +151,20 @@ def model_settings(sizes: Sizes, num_heads: int | None = None) -> dict[str, obje
     return settings
 
 
+def _drop(system: System, state: StateDict) -> tuple[tuple[str, ...], list[str]]:
+    """Names that are not needed, and what to say about it."""
+    dropped, notes = {}, {}  # in the order of the file, each once
+    for name in state:
+        for pattern, note in system.dropped.items():
+            if fnmatchcase(name, pattern):
+                dropped[name], notes[note] = None, None
+    return tuple(dropped), [note for note in notes if note]
+
+
 def _check_names(
     system: System, state: StateDict, rules: dict[str, Rule], dropped: tuple[str, ...]
 ) -> None:
-    missing = [name for name in rules if name not in state]
+    missing = [name for name, rule in rules.items() if name not in state and not rule.counter]
     unknown = [name for name in state if name not in rules and name not in dropped]
     if missing or unknown:
         parts = [
@@ -161,6 +184,10 @@ def _check_tensor(system: System, name: str, tensor: Tensor, rule: Rule) -> None
             f'{name!r} has shape {tuple(tensor.shape)}, expected {rule.shape} from the other '
             f'weights of this {system.name}.'
         )
+    if rule.counter:
+        if tensor.dtype != torch.int64:
+            raise ValueError(f'{name!r} is {tensor.dtype}, expected a torch.int64 count.')
+        return
     if not tensor.is_floating_point():
         raise ValueError(f'{name!r} is {tensor.dtype}, expected floating-point weights.')
     if not tensor.isfinite().all():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -37,8 +37,10 @@ class Sizes:
         patch_size: Side of a patch in pixels.
         search_size: Side of the search region in pixels; None where the weights don't say.
         template_size: Side of a template in pixels; None where the weights don't say.
-        num_bins: Bins per edge distribution; None without that head.
+        num_bins: Bins per edge distribution; None without a box head.
         score_head: Whether there is a score head.
+        corner_design: ``'plain'`` or ``'pyramid'`` of a corner head; None without one.
+        corner_channels: Width of the first convolution of a corner head.
     """
 
     embed_dims: int
@@ -49,6 +51,8 @@ class Sizes:
     template_size: int | None = None
     num_bins: int | None = None
     score_head: bool = False
+    corner_design: str | None = None
+    corner_channels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,15 @@ class Rule:
         shape: The shape it must have.
         change: Rearranges it.
         note: Says what is unusual about its value, if anything, given its published name too.
+        counter: Whether it is the integer that a batch norm counts its batches with. It has no
+            effect on the outputs, and files with frozen batch norms lack it.
     """
 
     target: str
     shape: tuple[int, ...]
     change: Callable[[Tensor], Tensor] | None = None
     note: Callable[[str, Tensor], str | None] | None = None
+    counter: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ class System:
         advice: What to say if it can't be converted.
         measure: Weights to sizes; None if the system is known but not supported.
         layout: Sizes to the rule of every published name.
-        dropped: Name prefixes of tensors that are known and not needed.
+        dropped: Tensors that are known and not needed: patterns of names (``fnmatch``), each with
+            what the user should know when such a tensor is dropped, if anything.
     """
 
     name: str
@@ -87,7 +95,7 @@ class System:
     advice: str = ''
     measure: Callable[[StateDict], Sizes] | None = None
     layout: Callable[[Sizes], dict[str, Rule]] | None = None
-    dropped: tuple[str, ...] = ()
+    dropped: Mapping[str, str] = field(default_factory=dict)
 
 
 def _note_on_table(name: str, table: Tensor) -> str | None:
@@ -156,7 +164,8 @@ def _vit_layout(prefix: str, sizes: Sizes) -> dict[str, Rule]:
     return rules
 
 
-def _measure_mixformerv2(state: StateDict) -> Sizes:
+def _measure_backbone(state: StateDict) -> dict:
+    """Like :func:`_measure_vit`, with the sizes of both regions, read from their tables."""
     vit = _measure_vit(state, 'backbone.')
     if vit['embed_dims'] % 4:
         raise ValueError(f'the width is {vit["embed_dims"]}, expected a multiple of four.')
@@ -167,10 +176,24 @@ def _measure_mixformerv2(state: StateDict) -> Sizes:
         sides[region] = math.isqrt(tokens) * vit['patch_size']
         if math.isqrt(tokens) ** 2 != tokens:
             raise ValueError(f'{name!r} has {tokens} tokens, expected a square grid.')
+    return {**vit, 'search_size': sides['s'], 'template_size': sides['t']}
+
+
+def _backbone_layout(sizes: Sizes) -> dict[str, Rule]:
+    """Position tables, patch embedding and blocks of MixFormerV2 and MixViT."""
+    rules = {}
+    for region, size in (('search', sizes.search_size), ('template', sizes.template_size)):
+        rules[f'backbone.pos_embed_{region[0]}'] = Rule(
+            f'backbone.{region}_pos_embed',
+            (1, (size // sizes.patch_size) ** 2, sizes.embed_dims),
+            note=_note_on_table,
+        )
+    return {**rules, **_vit_layout('backbone.', sizes)}
+
+
+def _measure_mixformerv2(state: StateDict) -> Sizes:
     return Sizes(
-        **vit,
-        search_size=sides['s'],
-        template_size=sides['t'],
+        **_measure_backbone(state),
         num_bins=_shape(state, 'box_head.layers.1.0.weight', 2)[0],
         score_head=any(name.startswith('score_head.') for name in state),
     )
@@ -178,17 +201,10 @@ def _measure_mixformerv2(state: StateDict) -> Sizes:
 
 def _mixformerv2_layout(sizes: Sizes) -> dict[str, Rule]:
     dims, bins = sizes.embed_dims, sizes.num_bins
-    rules = {}
-    for region, size in (('search', sizes.search_size), ('template', sizes.template_size)):
-        rules[f'backbone.pos_embed_{region[0]}'] = Rule(
-            f'backbone.{region}_pos_embed',
-            (1, (size // sizes.patch_size) ** 2, dims),
-            note=_note_on_table,
-        )
+    rules = _backbone_layout(sizes)
     tokens = (1, len(_TOKEN_ORDER), dims)
     rules['backbone.reg_tokens'] = Rule('backbone.prediction_tokens', tokens, _reorder_tokens)
     rules['backbone.pos_embed_reg'] = Rule('backbone.prediction_pos_embed', tokens, _reorder_tokens)
-    rules.update(_vit_layout('backbone.', sizes))
     layers = {
         'box_head.layers.0.0': ('box_head.mlps.0.fc1', (dims, dims)),
         'box_head.layers.0.1': ('box_head.mlps.0.norm1', (dims,)),
@@ -203,6 +219,65 @@ def _mixformerv2_layout(sizes: Sizes) -> dict[str, Rule]:
         rules[f'{source}.bias'] = Rule(f'{target}.bias', shape[:1])
     return rules
 
+
+def _measure_mixvit(state: StateDict) -> Sizes:
+    vit = _measure_backbone(state)
+    channels = _shape(state, 'box_head.conv1_tl.0.weight', 4)[0]
+    if channels % 8:
+        raise ValueError(
+            f"'box_head.conv1_tl.0.weight' has {channels} output channels, expected a multiple of "
+            'eight.'
+        )
+    pyramid = any(name.startswith('box_head.adjust') for name in state)
+    return Sizes(
+        **vit,
+        num_bins=vit['search_size'] // vit['patch_size'] * (4 if pyramid else 1),
+        corner_design='pyramid' if pyramid else 'plain',
+        corner_channels=channels,
+    )
+
+
+def _mixvit_layout(sizes: Sizes) -> dict[str, Rule]:
+    dims, c = sizes.embed_dims, sizes.corner_channels
+    widths = [dims, c, c // 2, c // 4, c // 8]
+    # Chains of 3x3 convolutions: published name, our name, widths.
+    chains = [('conv{number}_{corner}', 'convs.{index}', widths)]
+    if sizes.corner_design == 'pyramid':
+        chains += [
+            ('adjust1_{corner}', 'lateral2', [dims, c // 2]),
+            ('adjust2_{corner}', 'lateral4', [dims, c // 4]),
+            ('adjust3_{corner}.{index}', 'map4.{index}', [*widths[2:], 1]),
+            ('adjust4_{corner}.{index}', 'map2.{index}', [*widths[3:], 1]),
+        ]
+    rules = _backbone_layout(sizes)
+    for corner, branch in (('tl', 'top_left'), ('br', 'bottom_right')):
+        for published, ours, chain in chains:
+            for index, (wide, narrow) in enumerate(zip(chain, chain[1:])):
+                source = published.format(corner=corner, index=index, number=index + 1)
+                target = f'{branch}.{ours.format(index=index)}'
+                unit = _conv_unit(f'box_head.{source}', f'box_head.{target}', wide, narrow)
+                rules.update(unit)
+        source, target = f'box_head.conv5_{corner}', f'box_head.{branch}.predict'
+        rules[f'{source}.weight'] = Rule(f'{target}.weight', (1, c // 8, 1, 1))
+        rules[f'{source}.bias'] = Rule(f'{target}.bias', (1,))
+    return rules
+
+
+def _conv_unit(source: str, target: str, in_channels: int, channels: int) -> dict[str, Rule]:
+    """A 3x3 convolution and its batch norm."""
+    rules = {
+        f'{source}.0.weight': Rule(f'{target}.0.weight', (channels, in_channels, 3, 3)),
+        f'{source}.0.bias': Rule(f'{target}.0.bias', (channels,)),
+    }
+    for name in ('weight', 'bias', 'running_mean', 'running_var'):
+        rules[f'{source}.1.{name}'] = Rule(f'{target}.1.{name}', (channels,))
+    counter = 'num_batches_tracked'
+    rules[f'{source}.1.{counter}'] = Rule(f'{target}.1.{counter}', (), counter=True)
+    return rules
+
+
+# What MixViT's backbone inherits from its library's ViT and never uses.
+_IDLE = ('cls_token', 'pos_embed', 'norm.weight', 'norm.bias', 'head.weight', 'head.bias')
 
 SYSTEMS = (
     System(
@@ -219,12 +294,22 @@ SYSTEMS = (
     System('MixFormer (CvT)', marks=('backbone.stage0.',)),
     System('MVT', marks=('backbone.conv_1.', 'feature_fusor.')),
     System('FERMT', marks=('backbone.dau.',)),
-    System('MixViT', marks=('backbone.pos_embed_s', 'backbone.pos_embed_t', 'box_head.conv1_tl.')),
+    System(
+        'MixViT',
+        marks=('backbone.pos_embed_s', 'backbone.pos_embed_t', 'box_head.conv1_tl.'),
+        measure=_measure_mixvit,
+        layout=_mixvit_layout,
+        dropped={
+            **{f'backbone.{name}': '' for name in _IDLE},
+            'score_branch.*': 'the score prediction module (score_branch) is left out: MixViT is '
+            'a teacher here, and no scores are asked of a teacher.',
+        },
+    ),
     System(
         'MAE ViT',
         marks=('blocks.', 'patch_embed.', 'cls_token'),
         measure=lambda state: Sizes(**_measure_vit(state, '')),
         layout=lambda sizes: _vit_layout('', sizes),
-        dropped=('cls_token', 'pos_embed', 'norm.', 'mask_token', 'decoder_'),
+        dropped=dict.fromkeys(('cls_token', 'pos_embed', 'norm.*', 'mask_token', 'decoder_*'), ''),
     ),
 )

@@ -24,6 +24,8 @@ from mmtrack_mixformerv2.checkpoints import (
 EPILOG = """\
 what it takes:
   MixFormerV2   the released .pth.tar files, and what the published trainer writes
+  MixViT        the same of the ViT models of MixFormer, to teach MixFormerV2; plain and pyramidal
+                corner head, without the score prediction module
   MAE ViT       pre-trained ViT weights (e.g. ViT-B), to start training from
 
 The system and its sizes are told from the names and shapes of the weights. Nothing that is
@@ -35,7 +37,12 @@ examples:
       mixformerv2_base.pth.tar checkpoints/mixformerv2-b.pth
   python tools/test.py configs/mixformerv2/mixformerv2-b_test-lasot.py \\
       checkpoints/mixformerv2-b.pth
+  python tools/model_converters/convert_checkpoint.py \\
+      mixformer_vit_large_online.pth.tar work_dirs/mixvit-l-pyramid384/epoch_500.pth
 """
+
+# Of batch norms; no parameters.
+STATISTICS = ('.running_mean', '.running_var', '.num_batches_tracked')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -92,14 +99,15 @@ def describe(checkpoint: Checkpoint, conversion: Conversion, num_heads: int | No
         f'patch {sizes.patch_size}',
     ]
     if sizes.search_size:
-        score = 'with' if sizes.score_head else 'without'
+        head = f'{"with" if sizes.score_head else "without"} score head'
+        if sizes.corner_design:
+            head = f'{sizes.corner_design} corner head of {sizes.corner_channels} channels'
         lines.append(
             f'             search {sizes.search_size}, template {sizes.template_size}, '
-            f'{sizes.num_bins} bins, {score} score head'
+            f'{sizes.num_bins} bins, {head}'
         )
-    lines.append(
-        f'parameters:  {sum(tensor.numel() for tensor in state.values()):,} in {len(state)} tensors'
-    )
+    counts = [tensor.numel() for name, tensor in state.items() if not name.endswith(STATISTICS)]
+    lines.append(f'parameters:  {sum(counts):,} in {len(counts)} tensors')
     if 'epoch' in checkpoint.info:
         lines.append(f'epoch:       {checkpoint.info["epoch"]!r}')
     if checkpoint.ignored:
@@ -108,7 +116,8 @@ def describe(checkpoint: Checkpoint, conversion: Conversion, num_heads: int | No
             f'not run:     {count} pickled classes or functions, e.g. {checkpoint.ignored[0]}'
         )
     if conversion.dropped:
-        parts = dict.fromkeys(name.split('.')[0] for name in conversion.dropped)
+        names = (name.removeprefix('backbone.') for name in conversion.dropped)
+        parts = dict.fromkeys(name.split('.')[0] for name in names)
         lines.append(f'dropped:     {len(conversion.dropped)} tensors of {", ".join(parts)}')
     lines += [f'note:        {note}' for note in conversion.notes]
     config = fitting_config(sizes)
@@ -118,7 +127,8 @@ def describe(checkpoint: Checkpoint, conversion: Conversion, num_heads: int | No
     if sizes.search_size is None:
         lines.append('use:         load_from of a training config, with in its custom_hooks')
         lines.append(f"  dict(type='StrictLoadHook', allow_missing={list(NOT_IN_A_VIT)})")
-    lines.append('config:      any MixFormerV2 config with')
+    family = 'MixViT' if sizes.corner_design else 'MixFormerV2'
+    lines.append(f'config:      any {family} config with')
     lines.append(f'  --cfg-options {" ".join(f"{k}={_text(v)}" for k, v in settings.items())}')
     if 'model.backbone.num_heads' not in settings:
         lines.append('  and model.backbone.num_heads=?, which no shape tells (see --num-heads)')
