@@ -70,6 +70,31 @@ def make_legend(marks: Sequence[Mark], width: int) -> np.ndarray:
     return bar
 
 
+def hatch(picture: np.ndarray, mask: np.ndarray, color: Sequence[int]) -> None:
+    """Draws slanted lines over the part of a picture where a mask of its size is True."""
+    rows, columns = np.indices(mask.shape, sparse=True)
+    picture[mask & ((rows + columns) % 8 < 2)] = color
+
+
+def make_caption(lines: Sequence[str], width: int) -> np.ndarray:
+    """A dark bar ``(18 * lines + 4, width, 3)`` of text; what is too long for it is cut off."""
+    bar = np.full((18 * len(lines) + 4, width, 3), 24, np.uint8)
+    for row, line in enumerate(lines):
+        _write(bar, line, (4, 18 * row + 15), (255, 255, 255))
+    return bar
+
+
+def stack(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Pictures below each other (axis 0) or side by side (axis 1), filled up with dark grey."""
+    other = max(picture.shape[1 - axis] for picture in pictures)
+    padded = []
+    for picture in pictures:
+        missing = [(0, 0), (0, 0), (0, 0)]
+        missing[1 - axis] = (0, other - picture.shape[1 - axis])
+        padded.append(np.pad(picture, missing, constant_values=24))
+    return np.concatenate(padded, axis)
+
+
 def write_strip(
     path: str | Path, rows: Sequence[Sequence[np.ndarray]], marks: Sequence[Mark]
 ) -> None:

@@ -2,8 +2,10 @@
 
 from .annotated_got10k import AnnotatedGOT10kDataset
 from .data_files import check_data_files
+from .identity import describe_sample
 from .sampled_dataset import SampledTripletDataset
 from .sampler import SampleKey, SampleKeySampler
+from .score_dataset import ScoreTripletDataset
 from .transforms import (
     CropBrightness,
     CropFlip,
@@ -27,6 +29,8 @@ __all__ = [
     'SampleKey',
     'SampleKeySampler',
     'SampledTripletDataset',
+    'ScoreTripletDataset',
     'check_data_files',
+    'describe_sample',
     'read_frame',
 ]

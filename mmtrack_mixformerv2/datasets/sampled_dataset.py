@@ -19,6 +19,7 @@ from mmtrack.registry import DATASETS, TRANSFORMS
 from torch.utils.data import Dataset
 
 from .data_files import check_data_files
+from .identity import identify
 from .sampler import SampleKey
 
 
@@ -94,8 +95,10 @@ class SampledTripletDataset(Dataset):
 
     - ``img_path``: file names
     - ``gt_bboxes``: arrays ``(1, 4)`` float32, xyxy in pixels of the frame
-    - ``frame_id``, ``video_id``, ``video_length``: ints
+    - ``frame_id``, ``video_id``, ``video_length``, ``dataset_id``: ints
     - ``rng``: generator of the sample
+
+    What the pipeline packs is told who it is, see :func:`identify`.
 
     Args:
         datasets: Configs of mmtrack datasets in training mode (``GOT10kDataset``, ``LaSOTDataset``,
@@ -177,18 +180,22 @@ class SampledTripletDataset(Dataset):
                 "sampler=dict(type='SampleKeySampler', samples_per_epoch=...) in the dataloader."
             )
         rng = np.random.default_rng(key)
-        chosen = int(np.searchsorted(self._cumulative_weights, rng.random(), side='right'))
+        chosen = self._choose(rng)
         for _ in range(self.max_tries):
-            results = self._draw(rng, chosen)
-            if results is not None:
-                results = self.pipeline(results)
-            if results is not None:
-                return results
+            results = self._draw(rng, *chosen)
+            if results is None:
+                continue
+            dataset_ids = results['dataset_id']
+            packed = self.pipeline(results)
+            if packed is not None:
+                if 'data_samples' in packed:
+                    identify(packed['data_samples'], key, dataset_ids)
+                return packed
         raise RuntimeError(
-            f'{_describe(self.datasets[chosen])}: none of {self.max_tries} draws gave a sample. A '
-            f'video must have {self.min_frames} frames and show its target in {self.min_visible}, '
-            'boxes must have a positive size; check the annotations or lower min_frames and '
-            'min_visible.'
+            f'{_describe(self.datasets[chosen[0]])}: none of {self.max_tries} draws gave a '
+            f'sample. A video must have {self.min_frames} frames and show its target in '
+            f'{self.min_visible}, boxes must have a positive size; check the annotations or lower '
+            'min_frames and min_visible.'
         )
 
     def annotations(self, dataset_index: int, video: int) -> VideoAnnotations:
@@ -218,33 +225,53 @@ class SampledTripletDataset(Dataset):
                 self._cache.popitem(last=False)
         return annotations
 
+    def _choose(self, rng: np.random.Generator) -> tuple:
+        """What a redraw keeps: the dataset, drawn by weight, and what subclasses add."""
+        return (self._choose_dataset(rng),)
+
+    def _choose_dataset(self, rng: np.random.Generator) -> int:
+        return int(np.searchsorted(self._cumulative_weights, rng.random(), side='right'))
+
     def _draw(self, rng: np.random.Generator, dataset_index: int) -> dict | None:
         """Input of the pipeline for a random sequence, or ``None`` if that does not fit."""
-        dataset = self.datasets[dataset_index]
-        video = int(rng.integers(len(dataset)))
-        boxes, visible_frames = self.annotations(dataset_index, video)
-        frames = self._draw_frames(rng, len(boxes), visible_frames)
+        video = int(rng.integers(len(self.datasets[dataset_index])))
+        annotations = self.annotations(dataset_index, video)
+        frames = self._draw_frames(rng, annotations)
         if frames is None:
             return None
+        return {**self._describe_frames(dataset_index, video, frames), 'rng': rng}
+
+    def _describe_frames(
+        self, dataset_index: int, video: int, frames: list[int]
+    ) -> dict[str, list]:
+        """What the pipeline is told of some frames of a video: lists with an entry per frame."""
+        boxes = self.annotations(dataset_index, video).boxes
         return {
-            'img_path': _frame_paths(dataset, video, frames),
+            'img_path': _frame_paths(self.datasets[dataset_index], video, frames),
             'gt_bboxes': [boxes[i : i + 1].copy() for i in frames],
             'frame_id': frames,
             'video_id': [video] * len(frames),
             'video_length': [len(boxes)] * len(frames),
-            'rng': rng,
+            'dataset_id': [dataset_index] * len(frames),
         }
 
     def _draw_frames(
-        self, rng: np.random.Generator, length: int, visible_frames: np.ndarray
+        self, rng: np.random.Generator, annotations: VideoAnnotations
     ) -> list[int] | None:
-        if length == 1:
+        """Frames of the templates and the search, or ``None`` if the video is not used."""
+        boxes, visible_frames = annotations
+        if len(boxes) == 1:
             return [0] * (self.num_templates + 1) if len(visible_frames) else None
-        if length < self.min_frames or len(visible_frames) < self.min_visible:
+        if len(boxes) < self.min_frames or len(visible_frames) < self.min_visible:
             return None
+        return self._draw_video_frames(rng, annotations)
+
+    def _draw_video_frames(
+        self, rng: np.random.Generator, annotations: VideoAnnotations
+    ) -> list[int] | None:
         return draw_causal_frames(
             rng,
-            visible_frames,
+            annotations.visible_frames,
             self.num_templates,
             max_gap=self.max_gap,
             gap_growth=self.gap_growth,

@@ -61,10 +61,25 @@ class LoadFrame(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadFrames(BaseTransform):
-    """Reads ``img_path`` into ``img``; a path that occurs twice is decoded once."""
+    """Reads ``img_path`` into ``img``; a path that occurs twice is decoded once.
+
+    A frame whose entry in ``gt_bboxes`` is None does not show the target, and gets a box in the
+    middle.
+
+    Args:
+        middle_box: Sides of that box, in units of those of the frame.
+
+    Raises:
+        ValueError: If ``middle_box`` is not positive.
+    """
+
+    def __init__(self, middle_box: float = 1 / 8) -> None:
+        if not middle_box > 0:
+            raise ValueError(f'middle_box must be positive, got {middle_box}.')
+        self.middle_box = middle_box
 
     def transform(self, results: dict) -> dict:
-        """Adds ``img``, a list of uint8 BGR frames.
+        """Adds ``img``, a list of uint8 BGR frames, and the boxes that are None.
 
         Raises:
             FileNotFoundError: If an image is missing.
@@ -72,7 +87,19 @@ class LoadFrames(BaseTransform):
         """
         frames = {path: read_frame(path) for path in dict.fromkeys(results['img_path'])}
         results['img'] = [frames[path] for path in results['img_path']]
+        boxes = results.get('gt_bboxes', [])
+        for i in [i for i, box in enumerate(boxes) if box is None]:
+            boxes[i] = self._box_in_the_middle(results['img'][i])
         return results
+
+    def _box_in_the_middle(self, frame: np.ndarray) -> np.ndarray:
+        """``(1, 4)`` float32, xyxy in pixels."""
+        height, width = frame.shape[:2]
+        middle, half = (
+            np.array([width, height]) / 2,
+            self.middle_box * np.array([width, height]) / 2,
+        )
+        return np.concatenate([middle - half, middle + half])[None].astype(np.float32)
 
 
 @TRANSFORMS.register_module()
@@ -132,6 +159,7 @@ class CropTemplatesAndSearch(BaseTransform):
         template_center_jitter: c for the templates.
         template_scale_jitter: s for the templates.
         patch_size: Side of the patches of the model in pixels.
+        keep_padding_mask: Whether to add ``padding_mask``, to show it; the network does not use it.
 
     Raises:
         ValueError: If a size or a factor is not positive, or a jitter negative.
@@ -149,6 +177,7 @@ class CropTemplatesAndSearch(BaseTransform):
         template_center_jitter: float = 0.0,
         template_scale_jitter: float = 0.0,
         patch_size: int = 16,
+        keep_padding_mask: bool = False,
     ) -> None:
         jitters = (center_jitter, scale_jitter, template_center_jitter, template_scale_jitter)
         if min(template_size, search_size, template_factor, search_factor, patch_size) <= 0:
@@ -170,15 +199,18 @@ class CropTemplatesAndSearch(BaseTransform):
         )
         self.search = (search_size, search_factor, center_jitter, scale_jitter)
         self.patch_size = patch_size
+        self.keep_padding_mask = keep_padding_mask
 
     def transform(self, results: dict) -> dict | None:
         """Replaces ``img`` by crops and ``gt_bboxes`` by labels, float32 pixels of the crop.
+
+        Adds ``padding_mask`` if wanted, bools ``(size, size)`` that are True in the padding.
 
         Returns:
             ``None`` where a crop shows no patch of the frame (see :meth:`_shows_frame`).
         """
         rng, frames = results['rng'], results['img']
-        crops, labels = [], []
+        crops, labels, masks = [], [], []
         for i, (frame, boxes) in enumerate(zip(frames, results['gt_bboxes'])):
             size, factor, center, scale = self.search if i == len(frames) - 1 else self.template
             x1, y1, x2, y2 = boxes[0].tolist()
@@ -190,7 +222,11 @@ class CropTemplatesAndSearch(BaseTransform):
             label = training_label(target, around, size, resize_factor) * size
             crops.append(crop)
             labels.append(label[None].astype(np.float32))
+            if self.keep_padding_mask:
+                masks.append(padding_mask(frame.shape, around, factor, size))
         results['img'], results['gt_bboxes'] = crops, labels
+        if self.keep_padding_mask:
+            results['padding_mask'] = masks
         return results
 
     def _shows_frame(
@@ -253,12 +289,14 @@ class CropFlip(BaseTransform):
         self.prob = _probability(prob)
 
     def transform(self, results: dict) -> dict:
-        """Replaces crops in ``img`` and labels in ``gt_bboxes``."""
+        """Replaces crops in ``img``, labels in ``gt_bboxes`` and, if there, padding masks."""
         flips = results['rng'].random(len(results['img'])) < self.prob
         for i in np.flatnonzero(flips):
             crop = results['img'][i]
             results['gt_bboxes'][i] = _mirror(results['gt_bboxes'][i], crop.shape[1])
             results['img'][i] = cv2.flip(crop, 1)
+            if 'padding_mask' in results:
+                results['padding_mask'][i] = results['padding_mask'][i][:, ::-1]
         return results
 
 
