@@ -7,10 +7,13 @@ import sys
 
 # At module top level: spawned data loader workers import this file again and need it as well.
 from mmtrack_mixformerv2.engine import (
+    NonFiniteError,
     add_run_arguments,
     build_runner,
+    check_parents,
     check_training,
     read_config,
+    stop_with,
     use_launcher,
     use_learning_rate_scaling,
     use_mixed_precision,
@@ -42,8 +45,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on with an interrupted training, from the last checkpoint in the work directory '
-        'or from the named one; starts anew if there is none',
+        help='go on with an interrupted training, from the last complete checkpoint in the work '
+        'directory or from the named one; starts anew if there is none',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -59,8 +62,9 @@ def main() -> None:
     args = parse_args()
     try:
         cfg = read_config(args.config, args.cfg_options, args.work_dir)
-        if args.resume:
-            use_resume(cfg, None if args.resume == 'auto' else args.resume)
+        if args.resume or (cfg.get('resume') and not cfg.get('load_from')):
+            use_resume(cfg, args.resume if args.resume != 'auto' else None)
+        check_parents(cfg)
         check_training(cfg)
         if args.amp:
             use_mixed_precision(cfg)
@@ -69,7 +73,10 @@ def main() -> None:
         use_launcher(cfg, args.launcher)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')
-    build_runner(cfg).train()
+    try:
+        build_runner(cfg).train()
+    except NonFiniteError as error:
+        sys.exit(stop_with(error))
 
 
 if __name__ == '__main__':

@@ -1,7 +1,12 @@
 """What MMEngine's runner needs to train and test on current packages, with and without a GPU."""
 
+from .chain import check_parents
+from .checkpoint_adapter import CheckpointAdapterHook
 from .checkpoint_loader import load_from_http, load_from_local
+from .collate import stack_crops
 from .cpu_distributed import CPUDistributedDataParallel, init_cpu_process_group
+from .depth_pruning_hook import DepthPruningHook
+from .finite_loss_hook import FiniteLossHook, NonFiniteError, stop_with
 from .launching import (
     add_run_arguments,
     build_runner,
@@ -14,24 +19,39 @@ from .launching import (
     use_resume,
 )
 from .optim_wrapper import BFloat16OptimWrapper
+from .pending_gradients_hook import PendingGradientsHook
 from .result_folder_hook import ResultFolderHook
+from .resume import latest_checkpoint
+from .safe_checkpoint_hook import SafeCheckpointHook
+from .shrink_parent_hook import ShrinkParentHook
 from .strict_load_hook import StrictLoadHook
 from .train_seed_hook import TrainSeedHook
 
 __all__ = [
     'BFloat16OptimWrapper',
     'CPUDistributedDataParallel',
+    'CheckpointAdapterHook',
+    'DepthPruningHook',
+    'FiniteLossHook',
+    'NonFiniteError',
+    'PendingGradientsHook',
     'ResultFolderHook',
+    'SafeCheckpointHook',
+    'ShrinkParentHook',
     'StrictLoadHook',
     'TrainSeedHook',
     'add_run_arguments',
     'build_runner',
+    'check_parents',
     'check_test',
     'check_training',
     'init_cpu_process_group',
+    'latest_checkpoint',
     'load_from_http',
     'load_from_local',
     'read_config',
+    'stack_crops',
+    'stop_with',
     'use_launcher',
     'use_learning_rate_scaling',
     'use_mixed_precision',

@@ -7,21 +7,24 @@ runner writes into the work directory as soon as it is built.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
-from mmtrack.registry import MODELS
+from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint, get_priority
+from mmtrack.registry import HOOKS, MODELS
 from torch import nn
 
 from ..checkpoints import NOT_IN_A_VIT
 from ..datasets import check_data_files
+from .checkpoint_adapter import CheckpointAdapterHook
 from .cpu_distributed import init_cpu_process_group
-from .strict_load_hook import StrictLoadHook, fitting_part
+from .resume import latest_checkpoint
+from .strict_load_hook import StrictLoadHook, fitting_part, state_dict_of
 
 _TRAINING_STATE = ('meta', 'message_hub', 'optimizer')
 
@@ -80,12 +83,15 @@ def use_resume(cfg: Config, checkpoint: str | None = None) -> None:
     """Go on with an interrupted training.
 
     Args:
-        cfg: Stays as it is when there is nothing to go on with.
-        checkpoint: Where to go on; by default after the last checkpoint in the work directory.
+        cfg: Where there is nothing to go on with, the training starts as the config says.
+        checkpoint: Where to go on; by default after the last complete checkpoint in the work
+            directory, see :func:`latest_checkpoint`.
     """
-    checkpoint = checkpoint or find_latest_checkpoint(cfg.work_dir)
+    checkpoint = checkpoint or latest_checkpoint(cfg.work_dir)
     if checkpoint is not None:
         cfg.resume, cfg.load_from = True, checkpoint
+    elif cfg.get('load_from') is None:
+        cfg.resume = False
 
 
 def use_mixed_precision(cfg: Config) -> None:
@@ -118,14 +124,19 @@ def use_learning_rate_scaling(cfg: Config) -> None:
 def check_training(cfg: Config) -> None:
     """Check the settings, the data files and the checkpoints that a training needs.
 
+    Hooks of the config with a method ``check_settings(model, cfg)`` look at both first.
+
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If the config is for something else, or a checkpoint, be it of ``load_from`` or
-            of an ``init_cfg`` in the model, cannot be read or does not fit the model.
+        ValueError: If the config is for something else, settings of a hook are wrong, or a
+            checkpoint, be it of ``load_from`` or of an ``init_cfg`` in the model, cannot be read or
+            does not fit the model.
     """
     _check_settings(cfg, 'training', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     _check_data(cfg, 'train_dataloader', 'val_dataloader')
     model = MODELS.build(cfg.model)
+    for hook in _hooks(cfg, lambda kind: hasattr(kind, 'check_settings')):
+        hook.check_settings(model, cfg)
     _check_initial_weights(cfg, model)
     resume = bool(cfg.get('resume'))
     source = cfg.get('load_from')
@@ -187,11 +198,14 @@ def _check_data(cfg: Config, *loaders: str) -> None:
 
 
 def _check_checkpoint(cfg: Config, model: nn.Module, source: str, whole: bool) -> dict:
-    """Read a checkpoint and compare it with the model.
+    """Read a checkpoint, let hooks adapt it or the model, and compare them.
 
     A training that only starts from it may have a config without StrictLoadHook; then it is read.
     """
     checkpoint = _read(source)
+    state_dict_of(checkpoint, source)
+    for adapter in _hooks(cfg, lambda kind: issubclass(kind, CheckpointAdapterHook)):
+        adapter.adapt(model, checkpoint, source=source, resume=whole)
     hook = _strict_load_hook(cfg)
     if whole or hook:
         (hook or StrictLoadHook()).check(model, checkpoint, source=source, whole=whole)
@@ -217,6 +231,21 @@ def _check_initial_weights(cfg: Config, model: nn.Module) -> None:
 
 def _read(source: str) -> dict:
     return CheckpointLoader.load_checkpoint(source, map_location='cpu', logger='silent')
+
+
+def _hooks(cfg: Config, wanted: Callable[[type], bool]) -> list[Hook]:
+    """Build the config's hooks of the classes that are wanted, in the order that they run in."""
+    hooks = []
+    for entry in [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]:
+        settings = dict(entry or {})  # None switches a default hook off
+        kind = settings.get('type')
+        kind = HOOKS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and wanted(kind):
+            priority = settings.pop('priority', kind.priority)
+            hook = HOOKS.build(settings)
+            hook.priority = priority
+            hooks.append(hook)
+    return sorted(hooks, key=lambda hook: get_priority(hook.priority))
 
 
 def _strict_load_hook(cfg: Config) -> StrictLoadHook | None:

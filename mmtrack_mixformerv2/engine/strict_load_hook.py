@@ -45,11 +45,8 @@ class StrictLoadHook(Hook):
         Raises:
             ValueError: If it does not fit.
         """
-        training = isinstance(runner._train_loop, BaseLoop)  # a config until train() is called
-        source = runner._load_from or f'the latest checkpoint in {runner.work_dir}'
-        self.check(
-            runner.model, checkpoint, source=source, whole=not training or bool(runner._resume)
-        )
+        source, whole = checkpoint_origin(runner)
+        self.check(runner.model, checkpoint, source=source, whole=whole)
 
     def check(self, model: nn.Module, checkpoint: Any, *, source: str, whole: bool) -> None:
         """Compare a checkpoint with a model.
@@ -63,8 +60,8 @@ class StrictLoadHook(Hook):
         Raises:
             ValueError: If they do not fit; lists names, shapes and what to do.
         """
-        model = model.module if is_model_wrapper(model) else model
-        found = _shapes(_state_dict_of(checkpoint, source))
+        model = bare_model(model)
+        found = _shapes(state_dict_of(checkpoint, source))
         wanted = _shapes(model.state_dict())
         unexpected = [name for name in found if name not in wanted]
         missing = [
@@ -92,6 +89,38 @@ class StrictLoadHook(Hook):
         raise ValueError('\n  '.join(lines))
 
 
+def bare_model(model: nn.Module) -> nn.Module:
+    """The model itself, without a distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def checkpoint_origin(runner: Runner) -> tuple[str, bool]:
+    """Say what the runner is about to load.
+
+    Returns:
+        What to call the checkpoint in a message, and whether it is of this model itself: for a
+        test, a validation or a resumed training, not for a training that starts from it.
+    """
+    training = isinstance(runner._train_loop, BaseLoop)  # a config until train() is called
+    source = runner._load_from or f'the latest checkpoint in {runner.work_dir}'
+    return source, not training or bool(runner._resume)
+
+
+def load_whole(model: nn.Module, checkpoint: Any, *, source: str) -> None:
+    """Load all weights of a model; batch norms saved without their counters keep their own.
+
+    Args:
+        model: The model, without a distributed wrapper.
+        checkpoint: ``dict(state_dict=...)``, or a state dict itself.
+        source: What to call the checkpoint in the message.
+
+    Raises:
+        ValueError: If they do not fit; lists names, shapes and what to do.
+    """
+    StrictLoadHook().check(model, checkpoint, source=source, whole=True)
+    model.load_state_dict({**model.state_dict(), **bare_weights(checkpoint, source)})
+
+
 def fitting_part(
     module: nn.Module, checkpoint: Any, *, source: str, prefix: str | None = None
 ) -> dict[str, Any]:
@@ -112,7 +141,7 @@ def fitting_part(
     start = 'module.' if prefix is None else prefix.rstrip('.') + '.'
     state = {
         name[len(start) :] if name.startswith(start) else name: value
-        for name, value in _state_dict_of(checkpoint, source).items()
+        for name, value in state_dict_of(checkpoint, source).items()
         if prefix is None or name.startswith(start)
     }
     if not state:
@@ -126,7 +155,12 @@ def fitting_part(
     }
 
 
-def _state_dict_of(checkpoint: Any, source: str) -> Mapping[str, Any]:
+def state_dict_of(checkpoint: Any, source: str) -> Mapping[str, Any]:
+    """The weights in a checkpoint, which may be nothing but a state dict.
+
+    Raises:
+        ValueError: If it is something else.
+    """
     state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(state, Mapping):
         raise ValueError(
@@ -134,6 +168,16 @@ def _state_dict_of(checkpoint: Any, source: str) -> Mapping[str, Any]:
             'one under the name state_dict'
         )
     return state
+
+
+def bare_weights(checkpoint: Any, source: str) -> dict[str, Any]:
+    """The weights in a checkpoint, without the prefix that a distributed wrapper gives to names.
+
+    Raises:
+        ValueError: As :func:`state_dict_of`.
+    """
+    state = state_dict_of(checkpoint, source)
+    return {re.sub(r'^module\.', '', str(name)): value for name, value in state.items()}
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
