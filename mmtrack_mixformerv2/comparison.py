@@ -8,17 +8,25 @@ through the same evaluator.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from mmtrack.datasets import BaseSOTDataset
+from mmtrack.registry import DATASETS, METRICS
 from tqdm import tqdm
+
+from .datasets import check_data_files
 
 
 @dataclass
@@ -101,30 +109,33 @@ def measure_model(runner: Runner, name: str, progress: bool = True) -> TrackReco
 
 
 def measure_tracker(
-    tracker: Any, dataset: BaseSOTDataset, runner: Runner, evaluator: dict, progress: bool = True
+    tracker: Any,
+    dataset: BaseSOTDataset,
+    scorer: Evaluator,
+    name: str | None = None,
+    progress: bool = True,
 ) -> TrackRecord:
     """Run a tracker over a data set and score it as :func:`measure_model` scores a model.
 
     Args:
-        tracker: Has ``name``, ``init`` and ``track``, as :class:`~.tracking.StillBox`.
+        tracker: Has ``init`` and ``track``, as :class:`~.tracking.StillBox`.
         dataset: In test mode; frames are BGR.
-        runner: Builds the evaluator.
-        evaluator: Config of the metric, that of the model's test.
+        scorer: With the metric of the model's test.
+        name: What to call the tracker; by default its ``name``.
         progress: Whether to show a bar.
     """
-    record, scorer = TrackRecord(tracker.name), runner.build_evaluator(evaluator)
-    bar = tqdm(total=len(dataset), desc=tracker.name, unit='frame', disable=not progress)
+    record = TrackRecord(name or tracker.name)
+    bar = tqdm(total=len(dataset), desc=record.name, unit='frame', disable=not progress)
     with bar:
         for video in range(dataset.num_videos):
             boxes = []
             for index in range(dataset.get_len_per_video(video)):
                 packed = dataset[(video, index)]
                 sample = packed['data_samples']
-                frame = packed['inputs']['img'][0].permute(1, 2, 0).numpy()[..., ::-1]
+                frame = _rgb(packed)
                 start = time.perf_counter()
                 if index == 0:
-                    x1, y1, x2, y2 = sample.gt_instances.bboxes[0].tolist()
-                    box = np.array([x1, y1, x2 - x1, y2 - y1])
+                    box = _first_box(packed)
                     state = tracker.init(frame, box)
                 else:
                     box = tracker.track(frame, state).box_xywh
@@ -138,9 +149,74 @@ def measure_tracker(
     return record
 
 
+def measure_speed(
+    trackers: Sequence[Any], dataset: BaseSOTDataset, rounds: int, frames: int = 40
+) -> list[float]:
+    """Frames per second of several trackers, measured in turns on the same frames.
+
+    Args:
+        trackers: As for :func:`measure_tracker`.
+        dataset: In test mode; the first frames of its first sequence are taken, read before.
+        rounds: How often each tracker follows them.
+        frames: How many, at most.
+
+    Returns:
+        The median over the rounds, for each tracker.
+    """
+    packed = [dataset[(0, i)] for i in range(min(frames, dataset.get_len_per_video(0)))]
+    images = [_rgb(sample) for sample in packed]
+    box = _first_box(packed[0])
+    speeds: list[list[float]] = [[] for _ in trackers]
+    for _ in tqdm(range(rounds), desc='speed', unit='round'):
+        for speed, tracker in zip(speeds, trackers):
+            state = tracker.init(images[0], box)
+            start = time.perf_counter()
+            for image in images[1:]:
+                tracker.track(image, state)
+            speed.append((len(images) - 1) / (time.perf_counter() - start))
+    return [median(speed) for speed in speeds]
+
+
+def build_test_set(
+    cfg: Config, data_root: str | None = None
+) -> tuple[BaseSOTDataset, Callable[[], Evaluator]]:
+    """A data set, and what makes evaluators with its metric.
+
+    Args:
+        cfg: With ``test_dataloader`` and ``test_evaluator``.
+        data_root: Folder in the place of that in the config.
+
+    Raises:
+        FileNotFoundError: If the data are not there.
+    """
+    settings = cfg.test_dataloader.dataset
+    if data_root:
+        settings.data_root = str(Path(data_root)) + '/'
+    check_data_files(settings)
+    with DefaultScope.overwrite_default_scope('mmtrack'):  # its pipeline is looked for there
+        dataset = DATASETS.build(settings)
+
+    def new_scorer() -> Evaluator:
+        scorer = Evaluator([METRICS.build(cfg.test_evaluator)])
+        scorer.dataset_meta = dataset.metainfo
+        return scorer
+
+    return dataset, new_scorer
+
+
 def dataset_of(runner: Runner) -> BaseSOTDataset:
     """The data set of a runner's test loop."""
     return runner.test_loop.dataloader.dataset
+
+
+def _rgb(packed: dict) -> np.ndarray:
+    return packed['inputs']['img'][0].permute(1, 2, 0).numpy()[..., ::-1]
+
+
+def _first_box(packed: dict) -> np.ndarray:
+    """x, y, width, height of the target in the first frame."""
+    x1, y1, x2, y2 = packed['data_samples'].gt_instances.bboxes[0].tolist()
+    return np.array([x1, y1, x2 - x1, y2 - y1])
 
 
 def _as_instances(box_xywh: Sequence[float]) -> InstanceData:

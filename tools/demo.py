@@ -183,7 +183,8 @@ def compare(cfg: Config) -> tuple[list[TrackRecord], object]:
     dataset = dataset_of(runner)
     records = [measure_model(runner, Path(cfg.filename).stem.split('_')[0])]
     for tracker in (OpenCVTracker(), StillBox()):
-        records.append(measure_tracker(tracker, dataset, runner, cfg.test_evaluator))
+        scorer = runner.build_evaluator(cfg.test_evaluator)
+        records.append(measure_tracker(tracker, dataset, scorer))
     return records, dataset
 
 
