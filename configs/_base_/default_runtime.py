@@ -5,7 +5,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+    # A killed training loses nothing but what came after its last checkpoint.
+    checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='TrackVisualizationHook', draw=False),
 )
@@ -15,6 +16,10 @@ custom_hooks = [
     dict(type='StrictLoadHook'),
     # The results for an evaluation server never replace a folder or zip file that exists.
     dict(type='ResultFolderHook'),
+    # A NaN or infinite loss stops the training, and names the samples.
+    dict(type='FiniteLossHook'),
+    # A checkpoint in the middle of an accumulated step is complete, too.
+    dict(type='PendingGradientsHook'),
     # Random numbers of the model, such as drop path, are a function of (seed, iteration, process).
     dict(type='TrainSeedHook'),
 ]

@@ -24,6 +24,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     drop_last=True,
+    collate_fn=dict(type='stack_crops'),  # a batch is sent as two tensors
     sampler=dict(type='SampleKeySampler', samples_per_epoch=12000),
     dataset=dict(
         type='SampledTripletDataset',
