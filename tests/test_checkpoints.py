@@ -54,6 +54,13 @@ def net() -> OrderedDict:
     return published_state_dict(MANIFEST)
 
 
+@pytest.fixture(scope='module')
+def mixvit() -> OrderedDict:
+    """Published weights of the small MixViT with pyramid head; never written to."""
+    text = (Path(__file__).parent / 'data' / 'mixvit_small.manifest.json').read_text()
+    return published_state_dict(json.loads(text))
+
+
 @pytest.fixture(params=[False, True], ids=['zip', 'legacy'])
 def legacy(request) -> bool:
     """Both formats of torch.save."""
@@ -555,22 +562,46 @@ def test_weights_without_score_head_and_with_other_mlp_ratios_convert(net):
     build_model(settings).load_state_dict(conversion.state_dict, strict=True)
 
 
+# The published counts of MixViT include tensors that are never used and, in two cases, the score
+# prediction module, but not the scales and shifts of frozen batch norms.
+MIXVIT_EXTRA = {
+    'mixvit-b-plain224': 922_600 - 2_880,
+    'mixvit-b-pyramid288': 922_600 + 5_912_065 - 4_808,
+    'mixvit-l-pyramid288': 1_229_800 - 4_808,
+    'mixvit-l-pyramid384': 1_229_800 + 10_504_193 - 4_808,
+}
+
+
 @pytest.mark.parametrize(
-    ('name', 'parameters'), [('mixformerv2-b', 58_855_201), ('mixformerv2-s', 16_228_897)]
+    ('name', 'parameters'),
+    [
+        ('mixformerv2-b', 58_855_201),
+        ('mixformerv2-s', 16_228_897),
+        ('mixvit-b-plain224', 93_807_594),
+        ('mixvit-b-pyramid288', 104_311_151),
+        ('mixvit-l-pyramid288', 319_353_966),
+        ('mixvit-l-pyramid384', 330_198_127),
+    ],
 )
 def test_released_sizes_have_the_published_number_of_parameters(name, parameters):
     """Reference: the published models, counted with their frozen position tables."""
     sizes = RELEASED[name]
-    system = next(system for system in SYSTEMS if system.name == 'MixFormerV2')
-    assert sum(math.prod(rule.shape) for rule in system.layout(sizes).values()) == parameters
+    family = 'MixViT' if name.startswith('mixvit') else 'MixFormerV2'
+    system = next(system for system in SYSTEMS if system.name == family)
+    rules = system.layout(sizes).values()
+    no_parameters = ('running_mean', 'running_var', 'num_batches_tracked')
+    ours = sum(math.prod(r.shape) for r in rules if not r.target.endswith(no_parameters))
+    assert ours == parameters - MIXVIT_EXTRA.get(name, 0)
 
 
 @pytest.mark.parametrize('name', list(RELEASED))
 def test_config_that_is_said_to_fit_has_these_sizes(name):
     pattern = fitting_config(RELEASED[name])
-    assert pattern == f'configs/mixformerv2/{name}_test-*.py'
     configs = list(TOOLS.parent.glob(pattern))
-    assert len(configs) >= 5
+    if name.startswith('mixvit'):
+        assert pattern == f'configs/mixvit/{name}.py' and len(configs) == 1
+    else:
+        assert pattern == f'configs/mixformerv2/{name}_test-*.py' and len(configs) >= 5
     for file in configs:
         config = Config.fromfile(file)
         settings = model_settings(RELEASED[name])
@@ -647,6 +678,96 @@ def test_weights_that_do_not_fit_each_other_are_refused_by_name(net, name, chang
     assert repr(name) in str(error.value)
 
 
+def test_mixvit_sizes_are_read_from_names_and_shapes(mixvit):
+    sizes = Sizes(48, 3, (4.0,) * 3, 16, 64, 32, 16, False, 'pyramid', 32)
+    assert convert_state_dict(mixvit).sizes == sizes
+    assert identify(mixvit).name == 'MixViT'
+    plain = {name: tensor for name, tensor in mixvit.items() if '.adjust' not in name}
+    sizes = Sizes(48, 3, (4.0,) * 3, 16, 64, 32, 4, False, 'plain', 32)
+    assert convert_state_dict(plain).sizes == sizes
+    one_left = {**plain, 'box_head.adjust3_br.2.0.bias': mixvit['box_head.adjust3_br.2.0.bias']}
+    with pytest.raises(ValueError, match="lack 'box_head.adjust1_tl.0.weight'"):
+        convert_state_dict(one_left)
+
+
+IDLE = ('cls_token', 'pos_embed', 'norm.weight', 'norm.bias', 'head.weight', 'head.bias')
+
+
+def test_idle_tensors_and_scores_of_mixvit_are_dropped_by_name(mixvit):
+    conversion = convert_state_dict(mixvit)
+    idle = [f'backbone.{name}' for name in IDLE]
+    assert [name for name in conversion.dropped if name.startswith('backbone.')] == idle
+    assert {n.split('.')[0] for n in conversion.dropped} == {'backbone', 'score_branch'}
+    (note,) = conversion.notes
+    assert note.startswith('the score prediction module (score_branch) is left out')
+    stage1 = {name: t for name, t in mixvit.items() if not name.startswith('score_branch')}
+    assert convert_state_dict(stage1).notes == ()
+    bare = {name: tensor for name, tensor in stage1.items() if name not in idle}
+    assert_same(convert_state_dict(bare).state_dict, conversion.state_dict)
+    for extra in ('backbone.head.scale', 'backbone.pos_embed_u', 'backbone.fc_norm.weight'):
+        with pytest.raises(ValueError, match=f"have unknown '{extra}'"):
+            convert_state_dict({**mixvit, extra: torch.ones(1)})
+
+
+def test_batch_norms_convert_with_and_without_their_counters(mixvit):
+    """Score models have frozen batch norms, which count nothing."""
+    counted = OrderedDict()
+    for name, tensor in mixvit.items():
+        counted[name] = tensor
+        if name.endswith('running_var'):
+            counted[name.replace('running_var', 'num_batches_tracked')] = torch.tensor(7)
+    conversion = convert_state_dict(counted)
+    settings = model_settings(conversion.sizes, num_heads=4)
+    with_counters, without = build_mixvit(settings), build_mixvit(settings)
+    with_counters.load_state_dict(conversion.state_dict, strict=True)
+    counters = [v for n, v in with_counters.state_dict().items() if n.endswith('tracked')]
+    assert len(counters) == 22 and {int(counter) for counter in counters} == {7}
+    without.load_state_dict(convert_state_dict(mixvit).state_dict, strict=True)
+    names = {n for n in with_counters.state_dict() if not n.endswith('tracked')}
+    assert all(torch.equal(with_counters.state_dict()[n], without.state_dict()[n]) for n in names)
+
+
+def build_mixvit(settings: dict):
+    """The model of a MixViT config with the given ``--cfg-options``."""
+    config = Config.fromfile(TOOLS.parent / 'configs' / 'mixvit' / 'mixvit-b-plain224.py')
+    config.merge_from_dict(settings)
+    return MODELS.build(config.model)
+
+
+@pytest.mark.parametrize(
+    ('name', 'change', 'message'),
+    [
+        ('box_head.conv1_tl.0.weight', lambda t: t[:30], 'has 30 output channels, .* of eight'),
+        ('box_head.conv2_br.0.weight', lambda t: t[:15], r'\(15, 32, 3, 3\), expected \(16, 32, 3'),
+        ('box_head.conv5_tl.weight', lambda t: t[..., 0], r'\(1, 4, 1\), expected \(1, 4, 1, 1\)'),
+        ('box_head.adjust3_tl.2.1.running_var', lambda t: t / 0, 'NaN or infinite'),
+        (
+            'box_head.conv1_tl.1.num_batches_tracked',
+            lambda t: torch.ones(()),
+            'a torch.int64 count',
+        ),
+        (
+            'box_head.conv1_tl.1.num_batches_tracked',
+            lambda t: torch.ones(2),
+            r'shape \(2,\), expect',
+        ),
+    ],
+)
+def test_mixvit_weights_that_do_not_fit_each_other_are_refused(mixvit, name, change, message):
+    with pytest.raises(ValueError, match=message) as error:
+        convert_state_dict({**mixvit, name: change(mixvit.get(name))})
+    assert repr(name) in str(error.value)
+
+
+def test_every_missing_name_of_mixvit_is_named(mixvit):
+    needed = [n for n in mixvit if not n.startswith('score_branch.') and n[9:] not in IDLE]
+    for name in needed:
+        state = {key: tensor for key, tensor in mixvit.items() if key != name}
+        with pytest.raises(ValueError, match='lack') as error:
+            convert_state_dict(state)
+        assert repr(name) in str(error.value)
+
+
 @pytest.mark.parametrize('decoder', [False, True])
 def test_mae_weights_become_a_backbone(decoder):
     state = mae_state_dict(decoder=decoder)
@@ -671,7 +792,6 @@ def test_mae_weights_become_a_backbone(decoder):
 @pytest.mark.parametrize(
     ('names', 'message'),
     [
-        (['backbone.cls_token', 'backbone.pos_embed_s', 'box_head.conv1_tl.0.weight'], 'is MixViT'),
         (['backbone.stage0.patch_embed.proj.weight', 'box_head.conv1_tl.0.weight'], r'\(CvT\)'),
         (['backbone.conv_1.block.conv.weight', 'box_head.conv1_ctr.0.weight'], 'is MVT'),
         (['backbone.cls_token', 'backbone.pos_embed_z', 'backbone.dau.proj_1.bias'], 'is FERMT'),
@@ -683,7 +803,7 @@ def test_other_systems_are_named_and_refused(names, message):
     with pytest.raises(ValueError, match=message) as error:
         convert_state_dict({name: torch.ones(1) for name in names})
     if 'no conversion' not in message:
-        assert 'upported systems: MixFormerV2, MAE ViT' in str(error.value)
+        assert 'upported systems: MixFormerV2, MixViT, MAE ViT' in str(error.value)
 
 
 def test_heads_must_divide_the_width(net):
@@ -748,6 +868,21 @@ def test_tool_names_what_mae_weights_leave_open(path, tool, capsys):
     assert 'dropped:     6 tensors of cls_token, pos_embed, norm, mask_token, decoder' in printed
     assert 'StrictLoadHook' in printed and 'backbone.prediction_tokens' in printed
     assert torch.load(target, weights_only=True)['meta']['dropped'][-1].startswith('decoder_')
+
+
+def test_tool_says_what_mixvit_weights_are_good_for(path, mixvit, tool, capsys):
+    save_published(path, mixvit)
+    target = path.with_name('teacher.pth')
+    assert tool.main([str(path), str(target), '--num-heads', '4']) == 0
+    printed = capsys.readouterr().out
+    assert '64, template 32, 16 bins, pyramid corner head of 32 channels' in printed
+    assert 'tensors of cls_token, pos_embed, norm, head, score_branch' in printed
+    assert 'no scores are asked of a teacher' in printed and 'any MixViT config with' in printed
+    options = printed.split('--cfg-options ')[1].splitlines()[0].split()
+    model = build_mixvit(parse_cfg_options(options))
+    load_checkpoint(model, str(target), strict=True)
+    counted = sum(parameter.numel() for parameter in model.parameters())
+    assert f'parameters:  {counted:,} in {len(list(model.parameters()))} tensors' in printed
 
 
 def test_tool_overwrites_only_with_force_and_never_its_source(path, net, tool, capsys):

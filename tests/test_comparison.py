@@ -77,15 +77,20 @@ def test_every_box_and_the_visibility_come_with_the_test_frames(runner):
     assert hidden == [3, 5]
 
 
+def measure(tracker, runner, config):
+    scorer = runner.build_evaluator(config.test_evaluator)
+    return measure_tracker(tracker, dataset_of(runner), scorer, progress=False)
+
+
 def test_the_metric_counts_what_it_should(runner, config):
     dataset = dataset_of(runner)
-    record = measure_tracker(Oracle(dataset), dataset, runner, config.test_evaluator, False)
+    record = measure(Oracle(dataset), runner, config)
     # Of 21 thresholds only "IoU above 1" is out of reach; two frames of 24 do not count.
     share = 100 * (FRAMES - 2) / FRAMES
     assert record.metrics['sot/success'] == pytest.approx(share * 20 / 21)
     assert record.metrics['sot/precision'] == pytest.approx(share)
     assert record.metrics['sot/norm_precision'] == pytest.approx(share)
-    still = measure_tracker(StillBox(), dataset, runner, config.test_evaluator, False)
+    still = measure(StillBox(), runner, config)
     assert still.metrics['sot/success'] < record.metrics['sot/success'] / 2
     assert 0 < record.frames_per_second < np.inf
 
@@ -94,7 +99,7 @@ def test_both_ways_to_measure_give_the_same(runner, config):
     by_runner = measure_model(runner, 'model', progress=False)
     tracker = load_tracker(config, config.load_from).cpu()
     tracker.name = 'model'
-    by_hand = measure_tracker(tracker, dataset_of(runner), runner, config.test_evaluator, False)
+    by_hand = measure(tracker, runner, config)
     assert by_runner.metrics == by_hand.metrics
     assert by_runner.boxes_xywh.keys() == by_hand.boxes_xywh.keys() == {0, 1}
     for video, boxes in by_hand.boxes_xywh.items():

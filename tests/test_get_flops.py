@@ -47,6 +47,34 @@ def block_cost(queries: int, keys: int, dims: int, ratio: float) -> int:
     return linear + 2 * queries * keys * dims
 
 
+def corner_head_cost(design: str, dims: int, grid: int, c: int) -> int:
+    """3x3 convolutions and the last one, of both corners: (side of the map, in, out) each."""
+    layers = [(1, dims, c), (1, c, c // 2), (1, c // 2, c // 4), (1, c // 4, c // 8)]
+    last = 1
+    if design == 'pyramid':
+        layers = [(1, dims, c), (1, c, c // 2), (2, c // 2, c // 4), (4, c // 4, c // 8)]
+        layers += [(1, dims, c // 2), (1, dims, c // 4)]  # before they are upsampled
+        layers += [(1, c // 2, c // 4), (1, c // 4, c // 8), (1, c // 8, 1)]
+        layers += [(2, c // 4, c // 8), (2, c // 8, 1)]
+        last = 4
+    cells = grid * grid
+    cost = sum(9 * cells * side * side * inputs * outputs for side, inputs, outputs in layers)
+    return 2 * (cost + cells * last * last * c // 8)
+
+
+@pytest.mark.parametrize('design', ['plain', 'pyramid'])
+def test_multiply_adds_of_a_model_with_corner_head_follow_the_formula(design):
+    dims, depth, ratio, templates, search = 48, 3, 2, 8, 16
+    config = small_config(depth=depth, ratio=ratio)
+    config.model.backbone.num_prediction_tokens = 0
+    config.model.box_head = dict(type='CornerHead', in_channels=dims, channels=16, design=design)
+    config.model.score_head = None
+    cost, patch = analyse(config).cost, 3 * 16 * 16 * dims
+    block = block_cost(search, templates + search, dims, ratio)
+    assert cost.search == search * patch + depth * block
+    assert cost.heads == corner_head_cost(design, dims, grid=4, c=16)
+
+
 @pytest.mark.parametrize('online', [0, 1, 3])
 def test_multiply_adds_follow_the_formula(online):
     dims, depth, ratio, bins = 48, 3, 2, 16
@@ -91,6 +119,17 @@ def test_released_models_have_the_published_size_and_cost(tool, capsys, name):
     assert (cost['without_cache'] + cost['unused']) / 1e9 == pytest.approx(full, abs=0.05)
     assert cost['with_cache'] / 1e9 == pytest.approx(cached, abs=0.05)
     assert cost['without_cache'] / 1e9 < full
+
+
+def test_a_teacher_has_the_published_number_of_parameters(tool, capsys):
+    config = CONFIGS.parent / 'mixvit' / 'mixvit-b-plain224.py'
+    assert tool.main([str(config), '--json']) == 0
+    parameters = json.loads(capsys.readouterr().out)['parameters']
+    # The published file has tensors that are never used (922,600 values); its frozen batch norms
+    # are not counted.
+    assert parameters['backbone']['total'] == 86_755_816 - 922_600
+    assert parameters['box_head']['total'] == 7_051_778 + 2_880
+    assert parameters['all']['total'] == 93_807_594 - 922_600 + 2_880
 
 
 def test_tool_prints_tables_and_takes_cfg_options(tool, capsys, tmp_path):

@@ -135,6 +135,7 @@ def test_resume_replaces_load_from_only_by_a_checkpoint(tmp_path, weights):
     assert (cfg.resume, cfg.load_from) == (True, 'named.pth')
     last = tmp_path / 'work_dir' / 'epoch_3.pth'
     last.parent.mkdir()
+    torch.save(dict(state_dict={}), last)
     (last.parent / 'last_checkpoint').write_text(str(last))
     use_resume(cfg)
     assert (cfg.resume, cfg.load_from) == (True, str(last))

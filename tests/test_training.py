@@ -17,24 +17,9 @@ from mmtrack_mixformerv2.engine import (
     load_from_local,
     use_mixed_precision,
 )
-from mmtrack_mixformerv2.synthetic import RenderSettings, make_difficulty, write_dataset
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'mixformerv2'
 TRAINING = next(CONFIG.glob('mixformerv2-tiny_*_synthetic.py'))
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory) -> Path:
-    """Four training sequences of 20 frames."""
-    out = tmp_path_factory.mktemp('rendered')
-    settings = RenderSettings(
-        seed=5,
-        difficulty=make_difficulty('easy'),
-        frames=dict(train=20, val=20),
-        size=(128, 96),
-    )
-    write_dataset(out, settings, dict(train=4, val=0), progress=False)
-    return out
 
 
 def config(data: Path, work_dir: Path, epochs: int = 2, **changes) -> Config:
@@ -80,23 +65,23 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize('amp', [False, True])
-def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, amp):
+def test_a_resumed_run_equals_an_uninterrupted_one(rendered, tmp_path, amp):
     """Bit by bit, although one loads in the main process and the other in a worker.
 
     Drop path draws random numbers while training, which a checkpoint does not remember.
     """
     drop_path = {'model.backbone.drop_path_rate': 0.5}
     in_worker = {**drop_path, 'train_dataloader.num_workers': 1}
-    train(config(data, tmp_path / 'whole', **in_worker), amp)
+    train(config(rendered, tmp_path / 'whole', **in_worker), amp)
     in_process = {
         **drop_path,
         'train_dataloader.num_workers': 0,
         'train_dataloader.persistent_workers': False,
     }
-    interrupted = config(data, tmp_path / 'parts', **in_process)
+    interrupted = config(rendered, tmp_path / 'parts', **in_process)
     interrupted.train_cfg.max_epochs = 1
     train(interrupted, amp)
-    train(config(data, tmp_path / 'parts', resume=True, **in_process), amp)
+    train(config(rendered, tmp_path / 'parts', resume=True, **in_process), amp)
     whole = weights(tmp_path / 'whole' / 'epoch_2.pth')
     parts = weights(tmp_path / 'parts' / 'epoch_2.pth')
     assert whole.keys() == parts.keys()
@@ -107,12 +92,25 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, amp):
     assert frozen == {'backbone.search_pos_embed', 'backbone.template_pos_embed'}
 
 
+def test_a_checkpoint_within_an_accumulated_step_is_complete(rendered, tmp_path):
+    """An epoch has three iterations, and two make a step."""
+    settings = {'optim_wrapper.accumulative_counts': 2, 'train_dataloader.num_workers': 0}
+    settings['train_dataloader.persistent_workers'] = False
+    train(config(rendered, tmp_path / 'whole', **settings))
+    resumed = config(rendered, tmp_path / 'parts', resume=True, **settings)
+    resumed.load_from = str(tmp_path / 'whole' / 'epoch_1.pth')
+    train(resumed)
+    whole = weights(tmp_path / 'whole' / 'epoch_2.pth')
+    parts = weights(tmp_path / 'parts' / 'epoch_2.pth')
+    assert not [name for name in whole if not torch.equal(whole[name], parts[name])]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
-def test_two_processes_equal_one_with_twice_the_batch(data, tmp_path):
+def test_two_processes_equal_one_with_twice_the_batch(rendered, tmp_path):
     """Through torchrun and gloo, and with every parameter used (DDP would stop otherwise)."""
     weights_of = {}
     for name, batch_size in (('one', 4), ('two', 2)):
-        cfg = config(data, tmp_path / name, **{'train_dataloader.batch_size': batch_size})
+        cfg = config(rendered, tmp_path / name, **{'train_dataloader.batch_size': batch_size})
         # AdamW would turn the rounding of gradients near zero into whole steps.
         cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.05, weight_decay=0.01)
         cfg.param_scheduler = []
@@ -126,8 +124,8 @@ def test_two_processes_equal_one_with_twice_the_batch(data, tmp_path):
         torch.testing.assert_close(weights_of['two'][key], value, atol=1e-5, rtol=0, msg=key)
 
 
-def test_epochs_bring_other_samples(data, tmp_path):
-    cfg = config(data, tmp_path / 'epochs', **{'train_dataloader.num_workers': 1})
+def test_epochs_bring_other_samples(rendered, tmp_path):
+    cfg = config(rendered, tmp_path / 'epochs', **{'train_dataloader.num_workers': 1})
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
 
     def epoch(number: int) -> np.ndarray:
