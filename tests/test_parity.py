@@ -66,9 +66,11 @@ class Differences:
     def __init__(self, case: str) -> None:
         self.case, self.found = case, {}
 
-    def add(self, name: str, got: Tensor, expected: np.ndarray) -> None:
+    def add(self, name: str, got: Tensor, expected: np.ndarray, scale: float = 1.0) -> None:
+        """Compare, in units of ``scale``."""
         assert tuple(got.shape) == expected.shape, name
-        self.found[name] = (got.double() - torch.from_numpy(expected).double()).abs().max().item()
+        difference = (got.double() - torch.from_numpy(expected).double()).abs().max().item()
+        self.found[name] = difference / scale
 
     def check(self) -> None:
         worst = max(self.found, key=self.found.get)

@@ -1,5 +1,9 @@
 """MixViT, the teacher, against the published one, through the production converter.
 
+The corner maps come out of five convolutions of up to 9216 products per sum and are compared
+relative to their largest value: in float32 they differ by up to 4e-5 between processors with and
+without AVX-512. All else is compared as it is.
+
 Expected values were measured on the published implementations (CPU, float32); see the READMEs of
 the golden folder. ``tests/data/mixvit_small.npz`` holds a part of the small cases (width 48, 3
 blocks) for checkouts without that folder. ``pytest -s`` prints the worst difference per case.
@@ -136,10 +140,12 @@ def check(model, expected: dict, case: str) -> None:
     got.update({f'{name}_summary': summary(value) for name, value in got.items()})
     names = [n for n in expected if 'score_logit' not in n and not n.startswith('fixed_box')]
     for name in names:
-        value = got[name]
+        value, scale = got[name], 1.0
         if name.endswith(('_logits', '_x', '_y')):
             value = value[0]  # recorded without the batch
-        differences.add(name, value, expected[name])
+        if name.endswith('_logits'):
+            scale = max(1.0, float(np.abs(expected[name]).max()))
+        differences.add(name, value, expected[name], scale)
     differences.check()
 
 
