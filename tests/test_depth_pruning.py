@@ -20,6 +20,7 @@ from tools_loader import TOOLS, run_tool
 
 from mmtrack_mixformerv2.checkpoints import convert_state_dict
 from mmtrack_mixformerv2.engine import (
+    DepthPruningHook,
     build_runner,
     check_training,
     load_from_local,
@@ -151,6 +152,13 @@ def test_refused_before_anything_is_written(rendered, tmp_path, settings, messag
     assert not (tmp_path / 'refused').exists()
 
 
+def test_a_second_set_of_layers_needs_a_stage_of_its_own(rendered, tmp_path):
+    cfg = stage(rendered, tmp_path, 'refused', epochs=4)
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type=DepthPruningHook, layers=[1], horizon=3)]
+    with pytest.raises(ValueError, match=r'2 hooks DepthPruningHook, .* \[0, 3\] and \[1\]'):
+        check_training(cfg)
+
+
 def stage(data: Path, folder: Path, name: str, epochs: int = 4, **changes) -> Config:
     """The second stage of the chain, narrowed: 6 layers of which 2 fade within 2 epochs."""
     narrow = {
@@ -204,6 +212,9 @@ def test_the_layers_leave_the_running_training_and_stay_away(rendered, tmp_path)
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     assert held == trained == set(map(id, whole.optim_wrapper.optimizer.state))
     assert model.layer_pairs == [(1, 2), (3, 5)]
+    whole.call_hook('before_run')  # the same runner goes on with a test or another training
+    whole.save_checkpoint(str(tmp_path), 'again.pth')
+    assert load_from_local(tmp_path / 'again.pth')['meta']['removed_layers'] == [0, 3]
 
     # A plain tracker of four layers takes the file.
     plain = tracker_settings(stage(rendered, tmp_path, 'plain'))

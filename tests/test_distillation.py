@@ -15,7 +15,9 @@ from mmtrack.registry import MODELS
 from mmtrack.structures import TrackDataSample
 
 from mmtrack_mixformerv2.engine import BFloat16OptimWrapper, StrictLoadHook
-from mmtrack_mixformerv2.models.distillation import tracker_settings
+from mmtrack_mixformerv2.models.distillation import DistillationSOT, tracker_settings
+
+BASES = Path(__file__).resolve().parents[1] / 'configs' / '_base_'
 
 SIZES = dict(search_size=64, template_size=32, embed_dims=16, num_heads=2, mlp_ratio=2.0)
 BOX_LOSSES = dict(
@@ -129,6 +131,11 @@ def test_the_teacher_is_out_of_reach(student):
 
 
 def test_the_teacher_follows_to_another_type(student):
+    copied = deepcopy(student).double()
+    assert next(copied.teacher.parameters()).dtype == torch.float64
+    inputs, samples = batch()
+    assert total(student.loss(inputs, samples)).isfinite()  # not hurt by what its copy became
+    assert next(student.teacher.parameters()).dtype == torch.float32
     student.double()
     assert next(student.teacher.parameters()).dtype == torch.float64
 
@@ -282,6 +289,8 @@ def test_removal_renumbers_the_pairs(student):
             'loss_score',
         ),
         (dict(teacher='nowhere.py'), 'nowhere.py'),
+        (dict(teacher=BASES / 'default_runtime.py'), 'default_runtime.py, .*has no model'),
+        (dict(auxiliary=dict(type='DenseGuidance')), 'takes no auxiliary'),
         (dict(teacher=tracker(depth=5)), '4 entries in the checkpoint and 5 in the model'),
         (dict(teacher=tracker(depth=4, bins=17)), 'of another shape'),
     ],
@@ -330,6 +339,10 @@ def test_a_stage_ends_in_a_plain_tracker():
     )
     plain = MODELS.build(tracker_settings(stage))
     assert len(plain.backbone.blocks) == 4
+    stage.model.type = DistillationSOT  # a class may stand for its name
+    stage.model.backbone.pop('depth')
+    assert tracker_settings(stage).type == 'TemplateSearchTracker'
+    assert tracker_settings(stage).backbone.depth == 10
     StrictLoadHook().check(
         plain, MODELS.build(tracker(depth=4)).state_dict(), source='it', whole=True
     )
@@ -346,13 +359,19 @@ def test_a_teacher_saved_by_a_distributed_wrapper_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ('content', 'message'),
-    [([1], 'holds a list'), (dict(state_dict=[1]), 'expected a state dict'), ('nan', 'NaN')],
+    [
+        ([1], 'holds a list'),
+        (dict(state_dict=[1]), 'expected a state dict'),
+        ('nan', 'NaN'),
+        ('whole', r'box_head.mlps.0.fc1.bias torch.int64 instead of torch.float32'),
+    ],
 )
 def test_a_broken_teacher_file_is_refused(tmp_path, content, message):
     settings = distillation(tmp_path, tracker())
-    if content == 'nan':
-        state = MODELS.build(settings).teacher.state_dict()
-        state['box_head.mlps.0.fc1.bias'].fill_(float('nan'))
+    if isinstance(content, str):
+        name, state = 'box_head.mlps.0.fc1.bias', MODELS.build(settings).teacher.state_dict()
+        value = state[name]
+        state[name] = value.long() if content == 'whole' else torch.full_like(value, torch.nan)
         content = dict(state_dict=state)
     torch.save(content, settings['teacher_checkpoint'])
     with pytest.raises(ValueError, match=message):

@@ -156,6 +156,14 @@ def test_resampling_conserves_mass_and_expectation(source, target):
 
     wanted = expectation(probabilities).clamp(max=(target - 1) / target)
     torch.testing.assert_close(expectation(resampled), wanted, atol=1e-12, rtol=0)
+    torch.testing.assert_close(resample_edges(3 * probabilities, target), 3 * resampled)
+
+
+def test_half_precision_is_resampled_to_any_number_of_bins():
+    probabilities = torch.full((2, 4), 0.25, dtype=torch.float16)
+    for target in (1, 2, 3, 9):
+        total = resample_edges(probabilities, target).sum(-1)
+        torch.testing.assert_close(total, torch.ones(2).half(), atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize(('source', 'target'), [(14, 96), (96, 14), (72, 96), (3, 3)])

@@ -143,6 +143,27 @@ def test_what_cannot_be_done_is_refused_and_nothing_written(tmp_path, parent, ca
     assert not target.exists()
 
 
+@pytest.mark.parametrize(
+    ('name', 'damage', 'message'),
+    [
+        ('neck', lambda _: 3, 'neck is a int; expected a tensor'),
+        ('backbone.blocks.1.mlp.fc2.weight', None, 'lack backbone.blocks.1.mlp.fc2.weight'),
+        ('backbone.blocks.1.mlp.fc1.weight', lambda w: w[0], 'MLP of layer 1 has weights of the'),
+        ('backbone.blocks.1.mlp.fc2.weight', lambda w: w[:, 1:], r'expected \(hidden, 32\)'),
+        ('backbone.blocks.1.norm1.bias', lambda w: w / 0, 'norm1.bias has values that are NaN'),
+    ],
+)
+@pytest.mark.parametrize('options', [['--first', '2'], ['--mlp-ratio', '1']])
+def test_damaged_weights_are_refused(tmp_path, parent, capsys, name, damage, message, options):
+    state, target = weights(parent), tmp_path / 'small.pth'
+    value = state.pop(name, None)
+    if damage:
+        state[name] = damage(value)
+    torch.save(dict(state_dict=state), tmp_path / 'damaged.pth')
+    assert re.search(message, fails(capsys, tmp_path / 'damaged.pth', target, *options))
+    assert not target.exists()
+
+
 def test_files_are_replaced_only_by_force(tmp_path, parent, capsys):
     target = tmp_path / 'small.pth'
     target.write_text('mine')

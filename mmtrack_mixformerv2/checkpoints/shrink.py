@@ -110,14 +110,25 @@ def hidden_widths(state: StateDict) -> list[int]:
     """Hidden units of the MLP of every layer.
 
     Raises:
-        ValueError: As :func:`depth_of`, or if the MLP of a layer is missing.
+        ValueError: As :func:`depth_of`, or if a part of the MLP of a layer is missing or does not
+            fit the others.
     """
-    widths = []
+    widths, dims = [], None
     for i in range(depth_of(state)):
-        name = f'backbone.blocks.{i}.mlp.fc1.weight'
-        if name not in state:
-            raise ValueError(f'the weights lack {name}; expected those of a complete tracker.')
-        widths.append(len(state[name]))
+        prefix = f'backbone.blocks.{i}.mlp.'
+        parts = [f'{prefix}{part}' for part in ('fc1.weight', 'fc1.bias', 'fc2.weight')]
+        for name in parts:
+            if name not in state:
+                raise ValueError(f'the weights lack {name}; expected those of a complete tracker.')
+        shapes = [tuple(state[name].shape) for name in parts]
+        hidden, width = shapes[0] if len(shapes[0]) == 2 else (0, 0)
+        dims = dims or width
+        if not hidden or shapes != [(hidden, dims), (hidden,), (dims, hidden)]:
+            raise ValueError(
+                f'the MLP of layer {i} has weights of the shapes {shapes} ({", ".join(parts)}); '
+                f'expected (hidden, {dims or "C"}), (hidden,) and ({dims or "C"}, hidden).'
+            )
+        widths.append(hidden)
     return widths
 
 

@@ -86,6 +86,13 @@ class DepthPruningHook(CheckpointAdapterHook):
             ValueError: If a layer does not exist or is compared with the teacher, or the training
                 ends before the layers are gone.
         """
+        hooks = pruning_hooks(cfg)
+        if len(hooks) > 1:
+            raise ValueError(
+                f'the config has {len(hooks)} hooks DepthPruningHook, which remove the layers '
+                f'{" and ".join(str(hook["layers"]) for hook in hooks)}; a training fades out one '
+                'set of layers: let another stage, with this one as its parent, remove the rest.'
+            )
         train_cfg = cfg.get('train_cfg') or {}
         if self.by_epoch and train_cfg.get('max_epochs') is None:
             raise ValueError(
@@ -128,8 +135,9 @@ class DepthPruningHook(CheckpointAdapterHook):
     def before_run(self, runner: Runner) -> None:
         """Check the settings and remember the depth."""
         model = bare_model(runner.model)
-        self._depth = len(model.backbone.blocks)
-        if isinstance(runner._train_loop, BaseLoop):
+        if self._depth is None:  # a runner may go on with a test, or train again
+            self._depth = len(model.backbone.blocks)
+        if isinstance(runner._train_loop, BaseLoop) and not self._is_removed(runner):
             self._check(model, runner.max_epochs if self.by_epoch else runner.max_iters)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -208,6 +216,18 @@ class DepthPruningHook(CheckpointAdapterHook):
         if isinstance(runner._train_loop, BaseLoop):
             _forget(runner, params)
             _wrap_again(runner)
+
+
+def pruning_hooks(cfg: Config) -> list[dict]:
+    """Settings of the hooks of a training that remove layers."""
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
+    return [h for h in hooks if h and type_name(h).split('.')[-1] == 'DepthPruningHook']
+
+
+def type_name(settings: dict) -> str:
+    """Name of what settings build; they may also give the class itself."""
+    kind = settings.get('type')
+    return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
 def _iterations(cfg: Config) -> int | None:

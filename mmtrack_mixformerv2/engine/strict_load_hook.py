@@ -61,7 +61,8 @@ class StrictLoadHook(Hook):
             ValueError: If they do not fit; lists names, shapes and what to do.
         """
         model = bare_model(model)
-        found = _shapes(state_dict_of(checkpoint, source))
+        state = bare_weights(checkpoint, source)
+        found = _shapes(state)
         wanted = _shapes(model.state_dict())
         unexpected = [name for name in found if name not in wanted]
         missing = [
@@ -72,7 +73,8 @@ class StrictLoadHook(Hook):
             and (whole or not _starts_with(name, self.allow_missing))
         ]
         other = [name for name in found if name in wanted and found[name] != wanted[name]]
-        if not (unexpected or missing or other):
+        kinds = _other_kinds(state, model.state_dict())
+        if not (unexpected or missing or other or kinds):
             return
         shapes = [f'{n} {found[n]} instead of {wanted[n]}' for n in other]
         lines = [
@@ -80,6 +82,7 @@ class StrictLoadHook(Hook):
             *_listed('only in the checkpoint', unexpected),
             *_listed('only in the model', missing),
             *_listed('of another shape', shapes),
+            *_listed('of another kind of number', kinds),
             *_different_lengths(found, wanted),
             'Use the config that the checkpoint was made with, or the sizes named above in yours. '
             'A training may start with parts that the checkpoint lacks when they are named: '
@@ -187,6 +190,16 @@ def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         for name, value in state.items()
         if isinstance(value, torch.Tensor)
     }
+
+
+def _other_kinds(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Weights that would lose what they say when they are copied, such as whole numbers."""
+    return [
+        f'{name} {value.dtype} instead of {wanted[name].dtype}'
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor) and name in wanted
+        if wanted[name].is_floating_point() and not value.is_floating_point()
+    ]
 
 
 def _starts_with(name: str, prefixes: Iterable[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -13,6 +14,7 @@ from mmengine.runner import CheckpointLoader
 from mmtrack.registry import MODELS
 from torch import Tensor, nn
 
+from ..engine.depth_pruning_hook import pruning_hooks, type_name
 from ..engine.strict_load_hook import bare_weights, load_whole
 from ..structures import BoxPrediction, Features, TemplateCache
 from .distillation_losses import resize_grid
@@ -39,22 +41,17 @@ def tracker_settings(cfg: Config) -> ConfigDict:
             layers, the tracker has those that are left.
     """
     settings = deepcopy(cfg.model)
-    settings.type = settings.type.replace('DistillationSOT', 'TemplateSearchTracker')
+    settings.type = type_name(settings).replace('DistillationSOT', 'TemplateSearchTracker')
     for name in _TRAINING_SETTINGS:
         settings.pop(name, None)
     settings.backbone.pop('init_cfg', None)
-    for pruning in _pruning_hooks(cfg):
-        gone, depth = set(pruning['layers']), settings.backbone.depth
-        ratio = settings.backbone.mlp_ratio
+    for pruning in pruning_hooks(cfg):
+        gone = set(pruning['layers'])
+        ratio = settings.backbone.get('mlp_ratio', 1.0)
         if not isinstance(ratio, (int, float)):
             settings.backbone.mlp_ratio = [r for i, r in enumerate(ratio) if i not in gone]
-        settings.backbone.depth = depth - len(gone)
+        settings.backbone.depth = settings.backbone.get('depth', 12) - len(gone)
     return settings
-
-
-def _pruning_hooks(cfg: Config) -> list[dict]:
-    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
-    return [h for h in hooks if h and str(h.get('type')).split('.')[-1] == 'DepthPruningHook']
 
 
 class FrozenTeacher:
@@ -70,14 +67,17 @@ class FrozenTeacher:
 
     Raises:
         FileNotFoundError: If the config or the checkpoint does not exist.
-        ValueError: If the checkpoint cannot be read or does not fit.
+        ValueError: If the config has no model, or the checkpoint cannot be read or does not fit.
     """
 
-    def __init__(self, teacher: str | dict, checkpoint: str) -> None:
-        if isinstance(teacher, str):
+    def __init__(self, teacher: str | os.PathLike | dict, checkpoint: str | os.PathLike) -> None:
+        if isinstance(teacher, (str, os.PathLike)):
             if not Path(teacher).is_file():
                 raise FileNotFoundError(f'{teacher}, the config of the teacher, does not exist')
-            settings = tracker_settings(Config.fromfile(teacher))
+            config = Config.fromfile(teacher)
+            if 'model' not in config:
+                raise ValueError(f'{teacher}, the config of the teacher, has no model')
+            settings = tracker_settings(config)
         else:
             settings = tracker_settings(Config(dict(model=teacher)))
         settings.score_head = None
@@ -85,7 +85,7 @@ class FrozenTeacher:
         if not checkpoint:
             raise ValueError('the teacher has no weights: set teacher_checkpoint')
         source = f'the teacher_checkpoint {checkpoint}'
-        loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', logger='silent')
+        loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', logger='silent')
         weights = {
             name: value
             for name, value in bare_weights(loaded, source).items()
@@ -122,7 +122,8 @@ class DistillationSOT(TemplateSearchTracker):
 
     Raises:
         FileNotFoundError: If the teacher's config or weights do not exist.
-        ValueError: If the weights do not fit the teacher, or teacher and student each other.
+        ValueError: If the weights do not fit the teacher, or teacher and student each other, or
+            there is an auxiliary.
     """
 
     DISTILL_LOSSES = ('loss_kl', 'loss_feature')
@@ -130,12 +131,17 @@ class DistillationSOT(TemplateSearchTracker):
     def __init__(
         self,
         *,
-        teacher: str | dict,
-        teacher_checkpoint: str,
+        teacher: str | os.PathLike | dict,
+        teacher_checkpoint: str | os.PathLike,
         distill_losses: dict,
         layer_pairs: Sequence[tuple[int, int]] = (),
         **student,
     ) -> None:
+        if student.get('auxiliary'):
+            raise ValueError(
+                'DistillationSOT takes no auxiliary: its weights would be in the checkpoint, which '
+                'is to be that of the plain tracker.'
+            )
         super().__init__(**student)
         self.distill_losses = nn.ModuleDict(
             {name: MODELS.build(loss) for name, loss in distill_losses.items() if loss}
@@ -149,8 +155,13 @@ class DistillationSOT(TemplateSearchTracker):
 
     @property
     def teacher(self) -> TemplateSearchTracker:
-        """The teacher, in evaluation mode."""
-        return self._teacher.model
+        """The teacher, in evaluation mode, where the student is and in its precision."""
+        model = self._teacher.model
+        (own, other) = (next(module.parameters()) for module in (self, model))
+        if (own.device, own.dtype) != (other.device, other.dtype):
+            with torch.inference_mode(False):
+                model.to(own.device, own.dtype)
+        return model
 
     @property
     def _feature_loss(self) -> nn.Module | None:
@@ -214,11 +225,6 @@ class DistillationSOT(TemplateSearchTracker):
                 f'({other.num_prediction_tokens}) as in the student ({own.num_prediction_tokens}); '
                 "use tokens='search'."
             )
-
-    def _apply(self, fn, recurse: bool = True) -> DistillationSOT:
-        """The teacher follows to another device."""
-        self.teacher._apply(fn)
-        return super()._apply(fn, recurse)
 
     def remove_layers(self, layers: Sequence[int]) -> None:
         """Make the running student shallower; its pairs are numbered anew.

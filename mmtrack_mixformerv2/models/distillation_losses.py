@@ -19,6 +19,7 @@ from .token_heads import at_least_float
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _resampling(source: int, target: int, device: torch.device) -> Tensor:
     """``(source, target)``: where the mass of each source bin goes.
 
@@ -61,8 +62,9 @@ def resample_edges(probabilities: Tensor, bins: int) -> Tensor:
         below = (bins - 1) - torch.arange(bins).to(probabilities)
         lost = (probabilities * beyond).sum(-1, keepdim=True)
         room = (resampled * below).sum(-1, keepdim=True)
-        share = (lost / room.clamp(min=1e-12)).clamp(max=1)
-        resampled = resampled * (1 - share) + share * (below == 0)
+        share = (lost / room.clamp(min=torch.finfo(room.dtype).tiny)).clamp(max=1)
+        mass = probabilities.sum(-1, keepdim=True)
+        resampled = resampled * (1 - share) + mass * share * (below == 0)
     return resampled
 
 

@@ -43,6 +43,7 @@ class EdgeCIoULoss(nn.Module):
 
     def per_box(self, boxes: Tensor, targets: Tensor) -> Tensor:
         """Unweighted loss ``(N,)``."""
+        targets = targets.to(boxes.dtype)
         size, target_size = boxes[:, 2:] - boxes[:, :2], targets[:, 2:] - targets[:, :2]
         low, high = torch.min(boxes, targets), torch.max(boxes, targets)
         overlap = (low[:, 2:] - high[:, :2]).clamp(min=0).prod(dim=1)

@@ -91,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.mlp_ratio is not None:
             dims = smaller['backbone.patch_embed.weight'].shape[0]
             smaller = reduce_mlp(smaller, int(dims * args.mlp_ratio), args.mlp_units)
+        before, after = describe(state), describe(smaller)
         meta = {
             'source': args.src.name,
             'layers': layers,
@@ -102,9 +103,9 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    print(f'read:      {args.src}: {describe(state)}')
+    print(f'read:      {args.src}: {before}')
     print(f'kept:      layers {", ".join(map(str, layers))}')
-    print(f'written:   {args.dst}: {describe(smaller)} ({args.dst.stat().st_size / 2**20:.1f} MiB)')
+    print(f'written:   {args.dst}: {after} ({args.dst.stat().st_size / 2**20:.1f} MiB)')
     print(f'settings:  the config of {args.src.name}, with')
     ratio = _short(mlp_ratios(smaller)).replace(' ', '')
     print(f'  --cfg-options model.backbone.depth={len(layers)} model.backbone.mlp_ratio={ratio}')
@@ -116,7 +117,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or holds something else, such as published weights.
+        ValueError: If it cannot be read, or holds something else, such as published weights, or
+            values that are NaN or infinite.
     """
     checkpoint = CheckpointLoader.load_checkpoint(str(path), 'cpu', logger='silent')
     state = state_dict_of(checkpoint, str(path))
@@ -126,6 +128,11 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             f'{path} holds no weights of this toolbox (none is named backbone.patch_embed.weight). '
             'Convert published files first, with tools/model_converters/convert_checkpoint.py.'
         )
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f'{path}: {name} is a {type(value).__name__}; expected a tensor.')
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f'{path}: {name} has values that are NaN or infinite.')
     return state
 
 
