@@ -67,6 +67,12 @@ def test_an_unfinished_stage_is_named(configs, test_set, tmp_path):
         run(configs, test_set, tmp_path)
 
 
+def test_results_without_a_place_are_refused_before_anything_is_measured(configs, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(configs, 'nowhere', tmp_path, '--json', str(tmp_path / 'no' / 'rows.json'))
+    assert 'there is no folder' in capsys.readouterr().err
+
+
 def test_missing_sequences_are_named(configs, tmp_path):
     with pytest.raises(SystemExit, match='error: .*nowhere'):
         run(configs, str(tmp_path / 'nowhere'), tmp_path)

@@ -139,6 +139,7 @@ def test_the_two_ways_to_fade_differ():
         (dict(layers=[0, 2], horizon=2), r"compares the student's layers \[2\]"),
         (dict(layers=[0, 0], horizon=2), 'none twice'),
         (dict(layers=[0.5], horizon=2), 'whole numbers'),
+        (dict(layers=3, horizon=2), 'layers is 3, expected a list'),
         (dict(layers=[0, 3], horizon=12, by_epoch=False), 'after 12 iterations .*training has 12'),
         (dict(layers=[0], horizon=2, offset=2), 'above offset'),
         (dict(layers=[0], horizon=2, fade='all'), 'fade'),

@@ -279,6 +279,11 @@ def test_removal_renumbers_the_pairs(student):
     [
         (dict(layer_pairs=[(3, 0)]), r'\(3, 0\), but the student has 3 layers'),
         (dict(layer_pairs=[(0, 4)]), r'\(0, 4\), but the teacher has 4 layers'),
+        (dict(layer_pairs=[2, 3]), r'layer_pairs is \[2, 3\], expected pairs'),
+        (dict(layer_pairs=[(2, 'a')]), 'expected pairs'),
+        (dict(layer_pairs=[(1, 2, 2)]), 'expected pairs'),
+        (dict(layer_pairs=3), 'layer_pairs is 3'),
+        (dict(layer_pairs=None), '0 pairs'),
         (dict(layer_pairs=[]), '0 pairs with a loss_feature'),
         (dict(distill_losses={}), 'distill_losses are'),
         (dict(distill_losses=dict(loss_other=dict(type='EdgeKLLoss'))), 'loss_other'),

@@ -184,6 +184,7 @@ def test_files_are_replaced_only_by_force(tmp_path, parent, capsys):
         (['--drop', '0', '--skip', '4'], 'not allowed with'),
         (['--drop', '0;3'], "'0;3' is no list of layers"),
         (['--mlp-ratio', 'inf'], 'inf is no ratio'),
+        (['--mlp-ratio', 'abc'], 'abc is no ratio'),
     ],
 )
 def test_command_lines_that_make_no_sense_are_refused(capsys, options, message):

@@ -188,6 +188,7 @@ def test_a_chain_that_cannot_work_is_refused_at_once(monkeypatch, tmp_path):
     (tmp_path / 'other').mkdir()
     same = shutil.copy(first, tmp_path / 'other')
     late = write_stage(tmp_path, 'late', load_from='work_dirs/first/epoch_1.pth')
+    foreign = write_stage(tmp_path, 'foreign', load_from='downloads/weights.pth')
     own = write_stage(tmp_path, 'own', load_from='work_dirs/own/epoch_2.pth')
     iterations = write_stage(tmp_path, 'iterations', train_cfg=dict(_delete_=True, max_iters=3))
     data = {'train_dataloader.dataset': dict(type='GOT10kDataset', ann_file='list.txt')}
@@ -205,6 +206,7 @@ def test_a_chain_that_cannot_work_is_refused_at_once(monkeypatch, tmp_path):
         ('or name that config before this one', second, third),
         ('first makes it and has to come before', second, first),
         ('own makes it and has to come before', own),
+        ('weights.pth does not exist (setting load_from)', foreign),
         ('setting model.init_cfg.checkpoint', first, third),
         ('epoch_1.pth does not exist .*; first ends with work_dirs/first/epoch_2.pth', first, late),
         ('trains by iteration and saves otherwise', iterations),
@@ -213,6 +215,7 @@ def test_a_chain_that_cannot_work_is_refused_at_once(monkeypatch, tmp_path):
     for message, *arguments in cases:
         found = errors(monkeypatch, *arguments)
         assert all(part in found for part in message.split('.*')), found
+        assert ('name that config' in found) <= ('/epoch_' in found)
     assert files_in(tmp_path) == before
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, 'train_chain', first, '--gpus', '0')

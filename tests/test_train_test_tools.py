@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from copy import deepcopy
+
 import pytest
 import torch
 from mmengine.config import Config
 from mmtrack.registry import MODELS
+from stages import MICRO
 from tools_loader import load_tool
 from toy import ROOT, ToyModel, write_config
 
 from mmtrack_mixformerv2.engine import (
+    WorkDirLock,
     check_test,
     check_training,
     load_from_local,
@@ -84,6 +92,7 @@ def test_bad_inputs_are_found_before_anything_is_written(monkeypatch, tmp_path, 
     path, work_dir = write_config(tmp_path), tmp_path / 'work_dir'
     big = write_config(tmp_path, model=dict(hidden=16))
     (tmp_path / 'broken.pth').write_bytes(weights.read_bytes()[:-100])
+    (tmp_path / 'code.py').write_text('a = 1 +\n')
     nodata = {'dataset.type': 'GOT10kDataset', 'dataset.ann_file': 'list.txt'}
     tests = write_config(tmp_path, **{f'test_dataloader.{key}': v for key, v in nodata.items()})
     trains = write_config(tmp_path, **{f'train_dataloader.{key}': v for key, v in nodata.items()})
@@ -91,6 +100,11 @@ def test_bad_inputs_are_found_before_anything_is_written(monkeypatch, tmp_path, 
     only_trains = write_config(tmp_path, test_dataloader=None, test_cfg=None, test_evaluator=None)
     cases = [
         ('no.py does not exist', 'train', tmp_path / 'no.py'),
+        ('code.py cannot be read: SyntaxError', 'train', tmp_path / 'code.py'),
+        ('broken.pth is a file', 'train', path, '--work-dir', tmp_path / 'broken.pth'),
+        ('cannot be built: .*Wrong', 'train', path, '--cfg-options', 'model.type=Wrong'),
+        ('cannot be built: .*wrong', 'train', path, '--cfg-options', 'model.wrong=1'),
+        ('cannot be built: .*wrong', 'test', path, weights, '--cfg-options', 'model.wrong=1'),
         ('no annotation file list.txt', 'train', trains),
         ('no annotation file list.txt', 'test', tests, weights),
         ('no.pth does not exist', 'train', path, '--resume', tmp_path / 'no.pth'),
@@ -120,6 +134,59 @@ def test_a_failed_start_leaves_the_run_in_the_folder_as_it_was(monkeypatch, tmp_
     options = ['--cfg-options', 'model.hidden=16']
     assert 'does not fit' in fails(monkeypatch, 'train', path, '--resume', *options)
     assert {p: p.stat().st_mtime_ns for p in work_dir.rglob('*') if p.is_file()} == before
+
+
+def test_options_that_are_none_are_named(monkeypatch, tmp_path, capsys):
+    for words in (['model.hidden', '8'], ['=8']):
+        with pytest.raises(SystemExit):
+            run(monkeypatch, 'train', write_config(tmp_path), '--cfg-options', *words)
+        assert f'{words[0]!r} is no KEY=VALUE' in capsys.readouterr().err
+
+
+def test_a_model_for_other_crops_is_refused(tmp_path):
+    cfg = Config.fromfile(MICRO / 'mixvit-micro_synthetic.py')
+    for name, size in (('search_size', 96), ('template_size', 48)):
+        changed = deepcopy(cfg)
+        changed.work_dir, changed.train_dataloader.dataset.datasets = str(tmp_path / 'run'), []
+        changed.model.backbone[name] = size
+        with pytest.raises(ValueError, match=f'{name}=.* the model has {name}={size}'):
+            check_training(changed)
+
+
+def test_a_folder_takes_one_training_at_a_time(monkeypatch, tmp_path):
+    """Whoever is killed lets go at once, also when a loading process of his lives on."""
+    path, work_dir = write_config(tmp_path, epochs=1), tmp_path / 'work_dir'
+    code = (
+        'import os, signal, sys, mmtrack_mixformerv2.engine as engine\n'
+        'engine.WorkDirLock().take(sys.argv[1], create=True)\n'
+        'child = os.fork()\n'
+        'print(child, flush=True) if child else signal.pause()\n'
+        'signal.pause()\n'
+    )
+    command = [sys.executable, '-c', code, str(work_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        child = int(other.stdout.readline())
+        try:
+            for options in ([], ['--resume']):
+                message = fails(monkeypatch, 'train', path, *options)
+                assert f'another training is running in {work_dir}' in message
+            assert not list(work_dir.iterdir())
+        finally:
+            other.kill()
+            other.wait()
+            try:
+                run(monkeypatch, 'train', path, '--resume')
+            finally:
+                os.kill(child, signal.SIGKILL)
+    assert (work_dir / 'epoch_1.pth').is_file()
+    monkeypatch.setenv('RANK', '1')
+    with WorkDirLock() as first, WorkDirLock() as second:
+        first.take(work_dir)
+        second.take(work_dir)  # only the first process of a training asks for it
+        monkeypatch.delenv('RANK')
+        second.take(work_dir)
+        with pytest.raises(ValueError, match='another training is running'):
+            first.take(work_dir)
 
 
 def test_resume_without_a_checkpoint_starts_anew(monkeypatch, tmp_path):

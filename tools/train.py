@@ -8,6 +8,7 @@ import sys
 # At module top level: spawned data loader workers import this file again and need it as well.
 from mmtrack_mixformerv2.engine import (
     NonFiniteError,
+    WorkDirLock,
     add_run_arguments,
     build_runner,
     check_parents,
@@ -60,8 +61,15 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Check the inputs, then train."""
     args = parse_args()
+    with WorkDirLock() as lock:
+        train(args, lock)
+
+
+def train(args: argparse.Namespace, lock: WorkDirLock) -> None:
+    """The same, with the work directory locked before anything in it is read."""
     try:
         cfg = read_config(args.config, args.cfg_options, args.work_dir)
+        lock.take(cfg.work_dir)
         if args.resume or (cfg.get('resume') and not cfg.get('load_from')):
             use_resume(cfg, args.resume if args.resume != 'auto' else None)
         check_parents(cfg)
@@ -71,6 +79,7 @@ def main() -> None:
         if args.auto_scale_lr:
             use_learning_rate_scaling(cfg)
         use_launcher(cfg, args.launcher)
+        lock.take(cfg.work_dir, create=True)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')
     try:

@@ -7,8 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from mmtrack_mixformerv2.engine import ConfigOptions
 from mmtrack_mixformerv2.engine.chain import command_of, read_chain, run_to_end, table
 
 EXAMPLES = """A finished stage is skipped and an interrupted one resumed, so the same command
@@ -63,7 +62,7 @@ def parse_args() -> argparse.Namespace:
 def read_options(pairs: list[str]) -> dict:
     """Values as ``tools/train.py`` understands them."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
     return parser.parse_args(['--cfg-options', *pairs]).cfg_options if pairs else {}
 
 

@@ -8,6 +8,7 @@ from .cpu_distributed import CPUDistributedDataParallel, init_cpu_process_group
 from .depth_pruning_hook import DepthPruningHook
 from .finite_loss_hook import FiniteLossHook, NonFiniteError, stop_with
 from .launching import (
+    ConfigOptions,
     add_run_arguments,
     build_runner,
     check_test,
@@ -26,11 +27,13 @@ from .safe_checkpoint_hook import SafeCheckpointHook
 from .shrink_parent_hook import ShrinkParentHook
 from .strict_load_hook import StrictLoadHook
 from .train_seed_hook import TrainSeedHook
+from .work_dir_lock import WorkDirLock
 
 __all__ = [
     'BFloat16OptimWrapper',
     'CPUDistributedDataParallel',
     'CheckpointAdapterHook',
+    'ConfigOptions',
     'DepthPruningHook',
     'FiniteLossHook',
     'NonFiniteError',
@@ -40,6 +43,7 @@ __all__ = [
     'ShrinkParentHook',
     'StrictLoadHook',
     'TrainSeedHook',
+    'WorkDirLock',
     'add_run_arguments',
     'build_runner',
     'check_parents',

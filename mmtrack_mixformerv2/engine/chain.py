@@ -194,12 +194,7 @@ def read_stage(
 ) -> Stage:
     """Read the config of one stage; arguments and errors as for :func:`read_chain`."""
     work_dir = str(Path(work_root) / Path(config).stem) if work_root else None
-    try:
-        cfg = read_config(config, options, work_dir)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a config is a program
-        raise ValueError(f'{config} cannot be read: {type(error).__name__}: {error}') from error
+    cfg = read_config(config, options, work_dir)
     if missing := [n for n in ('model', 'train_dataloader', 'train_cfg') if cfg.get(n) is None]:
         raise ValueError(f'{config} has no {" and no ".join(missing)}; use a training config')
     for loader in filter(None, (cfg.train_dataloader, cfg.get('val_dataloader'))):
@@ -245,7 +240,8 @@ def _check_stage(stage: Stage, earlier: Sequence[Stage], later: Sequence[Stage])
             raise ValueError(f'{what}; {maker.name} makes it and has to come before')
         if maker := next((s for s in earlier if _same(Path(path).parent, s.work_dir)), None):
             raise ValueError(f'{what}; {maker.name} ends with {maker.final}')
-        raise FileNotFoundError(f'{what}, or name that config before this one')
+        before = ', or name that config before this one' if step_of(path) is not None else ''
+        raise FileNotFoundError(f'{what}{before}')
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

@@ -62,6 +62,8 @@ class DepthPruningHook(CheckpointAdapterHook):
     ) -> None:
         if fade not in ('residual', 'branches'):
             raise ValueError(f"fade is {fade!r}, expected 'residual' or 'branches'")
+        if not isinstance(layers, Sequence) or isinstance(layers, str):
+            raise ValueError(f'layers is {layers!r}, expected a list of layers, as [0, 3]')
         if not all(isinstance(number, int) for number in (*layers, horizon, offset)):
             raise ValueError(
                 f'layers={list(layers)}, horizon={horizon} and offset={offset} are whole numbers'

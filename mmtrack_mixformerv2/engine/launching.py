@@ -29,6 +29,16 @@ from .strict_load_hook import StrictLoadHook, fitting_part, state_dict_of
 _TRAINING_STATE = ('meta', 'message_hub', 'optimizer')
 
 
+class ConfigOptions(DictAction):
+    """Reads ``KEY=VALUE ...`` as MMEngine does; says what is wrong with something else."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if not value.partition('=')[0].strip() or '=' not in value:
+                parser.error(f'argument {option_string}: {value!r} is no KEY=VALUE')
+        super().__call__(parser, namespace, values, option_string)
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that a training and a test have in common."""
     parser.add_argument(
@@ -37,7 +47,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='override settings of the config by dotted name; lists as key=a,b or key="[a,b]"',
     )
@@ -65,12 +75,18 @@ def read_config(
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read, or ``work_dir`` is a file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'the config file {path} does not exist')
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(dict(options or {}))
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(dict(options or {}))
+    except Exception as error:  # a config is a program
+        raise ValueError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(path).stem)
+    if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
+        raise ValueError(f'the work directory {cfg.work_dir} is a file')
     for name in ('val_evaluator', 'test_evaluator'):
         evaluators = cfg.get(name) or ()
         for metric in [evaluators] if isinstance(evaluators, Mapping) else evaluators:
@@ -128,13 +144,15 @@ def check_training(cfg: Config) -> None:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If the config is for something else, settings of a hook are wrong, or a
-            checkpoint, be it of ``load_from`` or of an ``init_cfg`` in the model, cannot be read or
-            does not fit the model.
+        ValueError: If the config is for something else, the model cannot be built or is for crops
+            of other sizes than the pipeline's, settings of a hook are wrong, or a checkpoint, be it
+            of ``load_from`` or of an ``init_cfg`` in the model, cannot be read or does not fit the
+            model.
     """
     _check_settings(cfg, 'training', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     _check_data(cfg, 'train_dataloader', 'val_dataloader')
-    model = MODELS.build(cfg.model)
+    model = _build_model(cfg)
+    _check_crops(cfg, model)
     for hook in _hooks(cfg, lambda kind: hasattr(kind, 'check_settings')):
         hook.check_settings(model, cfg)
     _check_initial_weights(cfg, model)
@@ -157,14 +175,14 @@ def check_test(cfg: Config) -> None:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If the config is for something else, or the checkpoint cannot be read or does
-            not fit the model, or none is named.
+        ValueError: If the config is for something else, or the model cannot be built, or the
+            checkpoint cannot be read or does not fit the model, or none is named.
     """
     _check_settings(cfg, 'test', 'test_dataloader', 'test_cfg', 'test_evaluator')
     if cfg.get('load_from') is None:
         raise ValueError('a test needs the weights: name a checkpoint on the command line')
     _check_data(cfg, 'test_dataloader')
-    _check_checkpoint(cfg, MODELS.build(cfg.model), cfg.load_from, whole=True)
+    _check_checkpoint(cfg, _build_model(cfg), cfg.load_from, whole=True)
 
 
 def use_launcher(cfg: Config, launcher: str) -> None:
@@ -195,6 +213,28 @@ def _check_data(cfg: Config, *loaders: str) -> None:
     for name in loaders:
         if cfg.get(name) is not None:
             check_data_files(cfg[name].dataset)
+
+
+def _build_model(cfg: Config) -> nn.Module:
+    try:
+        return MODELS.build(cfg.model)
+    except (KeyError, TypeError) as error:  # of the registry, and of unknown arguments
+        raise ValueError(
+            f'the model of {cfg.filename} cannot be built: {error.args[0]}'
+        ) from error
+
+
+def _check_crops(cfg: Config, model: nn.Module) -> None:
+    """Compare the sizes of the crops that a training makes with those that its model takes."""
+    backbone = getattr(model, 'backbone', None)
+    for step in cfg.train_dataloader.dataset.get('pipeline') or ():
+        for name in ('template_size', 'search_size'):
+            size, wanted = step.get(name), getattr(backbone, name, None)
+            if None not in (size, wanted) and size != wanted:
+                raise ValueError(
+                    f'the training pipeline makes crops with {name}={size} ({step.type}), and the '
+                    f'model has {name}={wanted}; set both to the same.'
+                )
 
 
 def _check_checkpoint(cfg: Config, model: nn.Module, source: str, whole: bool) -> dict:

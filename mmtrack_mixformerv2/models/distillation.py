@@ -169,7 +169,16 @@ class DistillationSOT(TemplateSearchTracker):
 
     def _check_pairs(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Pairs counted from zero."""
-        checked = []
+        checked, lists = [], (list, tuple)
+        pairs = pairs or ()
+        if not isinstance(pairs, lists) or not all(
+            isinstance(pair, lists) and [type(index) for index in pair] == [int, int]
+            for pair in pairs
+        ):
+            raise ValueError(
+                f'layer_pairs is {pairs!r}, expected pairs (layer of the student, layer of the '
+                'teacher), as [(2, 5), (3, 11)]'
+            )
         for pair in pairs:
             for index, model, name in zip(pair, (self, self.teacher), ('student', 'teacher')):
                 depth = len(model.backbone.blocks)

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from tabulate import tabulate
@@ -43,7 +43,7 @@ from mmtrack_mixformerv2.benchmark import (
     training_data,
 )
 from mmtrack_mixformerv2.datasets import check_data_files
-from mmtrack_mixformerv2.engine import read_config, use_mixed_precision
+from mmtrack_mixformerv2.engine import ConfigOptions, read_config, use_mixed_precision
 from mmtrack_mixformerv2.synthetic import (
     RenderSettings,
     find_photographs,
@@ -99,7 +99,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='override settings of the config by dotted name',
     )

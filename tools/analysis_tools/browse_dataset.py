@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import DictAction
 from tqdm import tqdm
 
 from mmtrack_mixformerv2.datasets import SampledTripletDataset, SampleKey, describe_sample
@@ -28,7 +27,7 @@ from mmtrack_mixformerv2.drawing import (
     stack,
     write_strip,
 )
-from mmtrack_mixformerv2.engine import read_config
+from mmtrack_mixformerv2.engine import ConfigOptions, read_config
 
 SHEET_SIZE = (1400, 1100)  # width and height in pixels that a sheet does not exceed by much
 SEARCH_WIDTH = 256  # crops are magnified, by a whole number, to about this
@@ -73,7 +72,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='settings to override, e.g. train_dataloader.dataset.max_gap=50',
     )

@@ -64,6 +64,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error(f'--rounds is {args.rounds}, expected at least 1')
+    if args.json and not Path(args.json).parent.is_dir():
+        parser.error(f'--json {args.json}: there is no folder {Path(args.json).parent}')
     return args
 
 

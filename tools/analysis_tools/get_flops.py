@@ -8,10 +8,8 @@ import json
 import sys
 from dataclasses import asdict
 
-from mmengine.config import DictAction
-
 from mmtrack_mixformerv2.analysis import Analysis, FrameCost, ParameterCount, analyse
-from mmtrack_mixformerv2.engine import read_config
+from mmtrack_mixformerv2.engine import ConfigOptions, read_config
 
 EPILOG = """\
 multiply-adds count matrix products and convolutions: one is a multiplication and an addition, so
@@ -32,7 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='settings to override, e.g. model.backbone.depth=4',
     )

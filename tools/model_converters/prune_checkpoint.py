@@ -165,7 +165,10 @@ def _layers(text: str) -> tuple[int, ...]:
 
 
 def _ratio(text: str) -> float:
-    ratio = float(text)
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = 0.0
     if not 0 < ratio < float('inf'):
         raise argparse.ArgumentTypeError(f'{text} is no ratio; expected a number above 0, as 1.0')
     return ratio
