@@ -122,7 +122,8 @@ def test_a_parent_that_cannot_be_cut_to_fit_is_refused(parent, student, keep, me
 
 
 def test_a_parent_of_another_width_is_refused():
-    state = {'backbone.blocks.0.mlp.fc1.weight': torch.ones(128, 64)}
+    mlp = {'fc1.weight': (128, 64), 'fc1.bias': (128,), 'fc2.weight': (64, 128)}
+    state = {f'backbone.blocks.0.mlp.{name}': torch.ones(shape) for name, shape in mlp.items()}
     with pytest.raises(ValueError, match='tokens have 64 channels, those of the model 32'):
         ShrinkParentHook().adapt(
             build(depth=1), dict(state_dict=state), source='parent.pth', resume=False
