@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from mmtrack.datasets import BaseSOTDataset
 from mmtrack.registry import DATASETS, METRICS
 from tqdm import tqdm
 
+from .benchmark.timing import Stopwatch, Timing, take_turns, wall_per_sample
 from .datasets import check_data_files
 
 
@@ -166,15 +167,21 @@ def measure_speed(
     packed = [dataset[(0, i)] for i in range(min(frames, dataset.get_len_per_video(0)))]
     images = [_rgb(sample) for sample in packed]
     box = _first_box(packed[0])
-    speeds: list[list[float]] = [[] for _ in trackers]
-    for _ in tqdm(range(rounds), desc='speed', unit='round'):
-        for speed, tracker in zip(speeds, trackers):
-            state = tracker.init(images[0], box)
-            start = time.perf_counter()
-            for image in images[1:]:
-                tracker.track(image, state)
-            speed.append((len(images) - 1) / (time.perf_counter() - start))
-    return [median(speed) for speed in speeds]
+    bar = tqdm(total=rounds * len(trackers), desc='speed', unit='run')
+
+    def run(tracker: Any) -> Timing:
+        state = tracker.init(images[0], box)
+        watch = Stopwatch()
+        for image in images[1:]:
+            tracker.track(image, state)
+        timing = watch.stop(len(images) - 1)
+        bar.update()
+        return timing
+
+    with bar:
+        runs = {i: partial(run, tracker) for i, tracker in enumerate(trackers)}
+        timings = take_turns(runs, seconds=0, min_rounds=rounds)
+    return [1 / wall_per_sample(timing) for timing in timings.values()]
 
 
 def build_test_set(

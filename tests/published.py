@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from collections import OrderedDict
 from contextlib import contextmanager
 from math import isqrt
+from pathlib import Path
 
 import torch
 from golden import fill_state_dict
@@ -15,6 +17,25 @@ from mmtrack_mixformerv2.position import sincos_position_table
 
 # A class of the training package that the published files pickle, and nobody has installed.
 SETTINGS = 'training_package'
+
+
+def small_manifest(system: str = 'mixformerv2') -> dict:
+    """The manifest of a small model in ``tests/data``."""
+    path = Path(__file__).parent / 'data' / f'{system}_small.manifest.json'
+    return json.loads(path.read_text())
+
+
+def small_published(system: str = 'mixformerv2') -> OrderedDict:
+    """All tensors of that model under their published names."""
+    return published_state_dict(small_manifest(system))
+
+
+def assert_same(got, expected) -> None:
+    """Compare two state dicts: names in their order, types, values."""
+    assert list(got) == list(expected)
+    for name, tensor in expected.items():
+        assert got[name].dtype == tensor.dtype, name
+        assert torch.equal(got[name], tensor), name
 
 
 def published_state_dict(manifest: dict) -> OrderedDict:

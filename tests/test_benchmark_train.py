@@ -124,7 +124,7 @@ def test_bad_input_is_refused_before_anything_is_measured(tool, capsys, tmp_path
         ('use a training config', ROOT / 'configs/mixformerv2/mixformerv2-b_test-lasot.py'),
         ('no folder', path, '--json', tmp_path / 'no' / 'numbers.json'),
         ('expected a SampledTripletDataset', path, '--render', '--cfg-options', pipes),
-        ('teacher, nowhere.py, does not', path, '--cfg-options', 'model.teacher=nowhere.py'),
+        ('nowhere.py, the config of the', path, '--cfg-options', 'model.teacher=nowhere.py'),
     ]
     if not torch.cuda.is_available():
         cases.append(('torch finds no GPU', path, '--device', 'cuda'))

@@ -7,7 +7,6 @@ the README of the golden folder. ``tests/data/mixformerv2_small.npz`` holds the 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from golden import load, load_manifest, make_input, needs_golden
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmtrack.registry import MODELS
-from published import published_state_dict, save_published
+from published import published_state_dict, save_published, small_manifest
 from tools_loader import load_tool
 from torch import Tensor
 
@@ -34,7 +33,7 @@ SWAP = [0, 2, 1, 3]
 
 def small_fixture() -> tuple[dict, dict, dict]:
     """Manifest, full-forward and cached-template arrays of the small case in ``tests/data``."""
-    manifest = json.loads((DATA / 'mixformerv2_small.manifest.json').read_text())
+    manifest = small_manifest()
     with np.load(DATA / 'mixformerv2_small.npz') as file:
         arrays = {name: file[name] for name in file.files}
     cached = {k[len('cached_') :]: v for k, v in arrays.items() if k.startswith('cached_')}

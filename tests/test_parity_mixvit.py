@@ -13,7 +13,6 @@ The score prediction module is not converted, so its recorded outputs are left o
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from math import isqrt
@@ -26,7 +25,7 @@ from golden import fill_tensor, load, load_manifest, make_input, needs_golden
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmtrack.registry import MODELS
-from published import published_state_dict, save_published
+from published import published_state_dict, save_published, small_manifest
 from test_parity import Differences
 from tools_loader import load_tool
 from torch import Tensor, nn
@@ -154,7 +153,7 @@ def check(model, expected: dict, case: str) -> None:
 
 def small_fixture(design: str) -> tuple[dict, dict]:
     """Manifest and arrays of a small case in ``tests/data``; both have the same backbone."""
-    manifest = json.loads((DATA / 'mixvit_small.manifest.json').read_text())
+    manifest = small_manifest('mixvit')
     if design == 'plain':
         shapes = manifest['float'].items()
         manifest['float'] = {name: shape for name, shape in shapes if '.adjust' not in name}

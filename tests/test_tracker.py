@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,12 @@ from mmengine.structures import InstanceData
 from mmtrack.apis import inference_sot
 from mmtrack.registry import MODELS
 from mmtrack.structures import TrackDataSample
-from published import published_state_dict
+from published import published_state_dict, small_manifest
 
 from mmtrack_mixformerv2.checkpoints import convert_state_dict
 from mmtrack_mixformerv2.models.dense_guidance import attention_on_target
 from mmtrack_mixformerv2.tracking.sequence_tracker import TrackingSettings
 
-DATA = Path(__file__).parent / 'data'
 FIRST_BOX = (60.0, 45.0, 30.0, 24.0)
 
 
@@ -56,7 +54,7 @@ def config(**changes) -> dict:
 
 def published_model(**changes):
     model = MODELS.build(config(**changes)).eval()
-    manifest = json.loads((DATA / 'mixformerv2_small.manifest.json').read_text())
+    manifest = small_manifest()
     converted = convert_state_dict(published_state_dict(manifest))
     model.load_state_dict(getattr(converted, 'state_dict', converted), strict=True)
     return model

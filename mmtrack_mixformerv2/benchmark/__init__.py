@@ -10,14 +10,15 @@ from .pipeline import (
     training_data,
 )
 from .stark import crop_settings
-from .step import StepSpeed, has_teacher, measure_steps, teacher_settings
-from .timing import describe_machine
+from .step import StepSpeed, has_teacher, measure_steps
+from .timing import available_cores, describe_machine
 
 __all__ = [
     'LoaderSpeed',
     'MemoryPeak',
     'PipelineCost',
     'StepSpeed',
+    'available_cores',
     'crop_settings',
     'describe_machine',
     'fill_data',
@@ -26,6 +27,5 @@ __all__ = [
     'measure_memory',
     'measure_pipelines',
     'measure_steps',
-    'teacher_settings',
     'training_data',
 ]

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from ..models.distillation import teacher_settings
 from .step import (
     STUDENT,
     WITH_TEACHER,
@@ -22,8 +23,8 @@ from .step import (
     build_teacher,
     has_teacher,
     random_batch,
-    teacher_settings,
     trainings,
+    without_weights,
 )
 
 _MARK = 'benchmark: measured'
@@ -71,7 +72,8 @@ def measure_memory(cfg: Config, batch_size: int, device: torch.device) -> Memory
         if not has_teacher(cfg):
             return MemoryPeak(student)
         step = training(WITH_TEACHER)
-    settings, count = teacher_settings(cfg), cfg.train_dataloader.dataset.get('num_templates', 2)
+    settings = without_weights(teacher_settings(cfg.model.teacher))
+    count = cfg.train_dataloader.dataset.get('num_templates', 2)
     batch = random_batch(settings.backbone, batch_size, count)
     teacher = _peak(lambda: _prediction(build_teacher(settings, device), batch), device)
     return MemoryPeak(student, step, teacher)

@@ -28,6 +28,7 @@ from mmtrack.datasets.transforms import (
 )
 
 from ..datasets import CropTemplatesAndSearch
+from ..datasets.inspection import crop_step
 
 
 class _OneNumber(np.ndarray):
@@ -66,18 +67,16 @@ def crop_settings(dataset: Mapping) -> dict:
     """Arguments of the ``CropTemplatesAndSearch`` in the pipeline of a dataset config.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is not exactly one.
     """
-    for step in dataset['pipeline']:
-        if step['type'] == 'CropTemplatesAndSearch':
-            given = {name: value for name, value in step.items() if name != 'type'}
-            arguments = inspect.signature(CropTemplatesAndSearch).bind(**given)
-            arguments.apply_defaults()
-            return dict(arguments.arguments)
-    raise ValueError(
-        'the pipeline of the config has no CropTemplatesAndSearch, so the baseline has no sizes to '
-        'crop to; measure without the baseline.'
-    )
+    try:
+        step = crop_step(dataset)
+    except ValueError as error:
+        raise ValueError(f'{error}; measure without the baseline') from error
+    given = {name: value for name, value in step.items() if name != 'type'}
+    arguments = inspect.signature(CropTemplatesAndSearch).bind(**given)
+    arguments.apply_defaults()
+    return dict(arguments.arguments)
 
 
 def stark_transforms(crop: Mapping, num_templates: int) -> list[Callable]:

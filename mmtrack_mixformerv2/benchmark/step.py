@@ -19,7 +19,7 @@ from mmtrack.structures import TrackDataSample
 from torch import nn
 
 from ..engine.collate import stack_crops
-from ..models.distillation import tracker_settings
+from ..models.distillation import teacher_settings
 from .timing import Stopwatch, Timing, cpu_per_sample, take_turns, times, wall_per_sample
 
 WITH_TEACHER, STUDENT = 'with the teacher', 'without a teacher'
@@ -121,7 +121,7 @@ def trainings(cfg: Config, batch_size: int) -> Iterator[dict[str, dict[str, Any]
         settings = {}
         if has_teacher(cfg):
             model.teacher_checkpoint = str(Path(folder) / 'teacher.pth')
-            model.teacher = teacher_settings(cfg)
+            model.teacher = without_weights(teacher_settings(cfg.model.teacher))
             torch.save(MODELS.build(model.teacher).state_dict(), model.teacher_checkpoint)
             settings[WITH_TEACHER] = model
         settings[STUDENT] = without_teacher(model)
@@ -129,22 +129,6 @@ def trainings(cfg: Config, batch_size: int) -> Iterator[dict[str, dict[str, Any]
             name: dict(settings=model, optim_wrapper=cfg.optim_wrapper, batch=batch)
             for name, model in settings.items()
         }
-
-
-def teacher_settings(cfg: Config) -> ConfigDict:
-    """Settings of the tracker that teaches, without a score head, which no teacher needs.
-
-    Raises:
-        FileNotFoundError: If the config names a file that does not exist.
-    """
-    teacher = cfg.model.teacher
-    if isinstance(teacher, str):
-        if not Path(teacher).is_file():
-            raise FileNotFoundError(f'the config file of the teacher, {teacher}, does not exist')
-        stage = Config.fromfile(teacher)
-    else:
-        stage = Config(dict(model=teacher))
-    return without_weights({**tracker_settings(stage), 'score_head': None})
 
 
 def without_teacher(model: Mapping) -> ConfigDict:

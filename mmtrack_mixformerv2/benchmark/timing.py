@@ -90,10 +90,14 @@ def times(timings: list[Timing], others: list[Timing]) -> float:
     )
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+
+
 def describe_machine(device: torch.device | str = 'cpu') -> str:
     """One line about the machine, the load on it, and torch."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    parts = [_cpu_name(), f'{cores} cores', f'load {os.getloadavg()[0]:.1f}']
+    parts = [_cpu_name(), f'{available_cores()} cores', f'load {os.getloadavg()[0]:.1f}']
     if torch.device(device).type == 'cuda':
         parts.append(torch.cuda.get_device_name(device))
     return ', '.join([*parts, f'torch {torch.__version__}', f'{torch.get_num_threads()} threads'])

@@ -20,17 +20,7 @@ def build_training_set(cfg: Config) -> SampledTripletDataset:
     settings = (cfg.get('train_dataloader') or {}).get('dataset')
     if settings is None:
         raise ValueError(f'{cfg.filename} has no train_dataloader; use a training config')
-    crops = [
-        step
-        for step in settings.get('pipeline', ())
-        if str(step.get('type')).endswith('CropTemplatesAndSearch')
-    ]
-    if len(crops) != 1:
-        raise ValueError(
-            f'the pipeline of {settings.get("type")} in {cfg.filename} has {len(crops)} steps '
-            'CropTemplatesAndSearch, expected 1; its crops are looked at'
-        )
-    crops[0].keep_padding_mask = True
+    crop_step(settings).keep_padding_mask = True
     dataset = DATASETS.build(settings)
     if not isinstance(dataset, SampledTripletDataset):
         raise ValueError(
@@ -38,6 +28,25 @@ def build_training_set(cfg: Config) -> SampledTripletDataset:
             'SampledTripletDataset or a ScoreTripletDataset'
         )
     return dataset
+
+
+def crop_step(settings: dict) -> dict:
+    """The step in the pipeline of a training set that makes the crops.
+
+    Raises:
+        ValueError: If there is not exactly one ``CropTemplatesAndSearch``.
+    """
+    crops = [
+        step
+        for step in settings.get('pipeline', ())
+        if str(step.get('type')).endswith('CropTemplatesAndSearch')
+    ]
+    if len(crops) != 1:
+        raise ValueError(
+            f'the pipeline of {settings.get("type")} has {len(crops)} steps '
+            'CropTemplatesAndSearch, expected 1, whose crops are looked at'
+        )
+    return crops[0]
 
 
 def find_seed(cfg: Config) -> int:

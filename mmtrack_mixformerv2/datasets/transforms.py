@@ -95,10 +95,8 @@ class LoadFrames(BaseTransform):
     def _box_in_the_middle(self, frame: np.ndarray) -> np.ndarray:
         """``(1, 4)`` float32, xyxy in pixels."""
         height, width = frame.shape[:2]
-        middle, half = (
-            np.array([width, height]) / 2,
-            self.middle_box * np.array([width, height]) / 2,
-        )
+        middle = np.array([width, height]) / 2
+        half = self.middle_box * middle
         return np.concatenate([middle - half, middle + half])[None].astype(np.float32)
 
 

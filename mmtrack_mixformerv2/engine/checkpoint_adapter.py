@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
@@ -9,7 +11,7 @@ from torch import nn
 from .strict_load_hook import bare_model, checkpoint_origin
 
 
-class CheckpointAdapterHook(Hook):
+class CheckpointAdapterHook(Hook, ABC):
     """Changes a checkpoint that was read, or the model it is for, before StrictLoadHook looks.
 
     ``check_training`` and ``check_test`` do the same before a runner exists, so that what still
@@ -18,6 +20,7 @@ class CheckpointAdapterHook(Hook):
 
     priority = 'HIGHEST'
 
+    @abstractmethod
     def adapt(self, model: nn.Module, checkpoint: dict, *, source: str, resume: bool) -> str | None:
         """Make them fit.
 
@@ -34,7 +37,6 @@ class CheckpointAdapterHook(Hook):
         Raises:
             ValueError: If they cannot be made to fit.
         """
-        raise NotImplementedError
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Adapt what the runner is about to load."""

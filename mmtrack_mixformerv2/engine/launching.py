@@ -289,11 +289,8 @@ def _hooks(cfg: Config, wanted: Callable[[type], bool]) -> list[Hook]:
 
 
 def _strict_load_hook(cfg: Config) -> StrictLoadHook | None:
-    """The config's own, with or without a scope before its name."""
-    for hook in cfg.get('custom_hooks') or ():
-        if str(hook.get('type')).split('.')[-1] == 'StrictLoadHook':
-            return StrictLoadHook(hook.get('allow_missing', ()))
-    return None
+    """The config's own."""
+    return next(iter(_hooks(cfg, lambda kind: issubclass(kind, StrictLoadHook))), None)
 
 
 def _below(path: str, names: Sequence[str]) -> list[str]:

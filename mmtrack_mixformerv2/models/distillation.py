@@ -54,6 +54,30 @@ def tracker_settings(cfg: Config) -> ConfigDict:
     return settings
 
 
+def teacher_settings(teacher: str | os.PathLike | dict) -> ConfigDict:
+    """Settings of the tracker that teaches; a score head is never needed.
+
+    Args:
+        teacher: Path of a config file, or settings of a tracker. Of a training stage the plain
+            tracker is taken that it ends with.
+
+    Raises:
+        FileNotFoundError: If the config does not exist.
+        ValueError: If it has no model.
+    """
+    if isinstance(teacher, (str, os.PathLike)):
+        if not Path(teacher).is_file():
+            raise FileNotFoundError(f'{teacher}, the config of the teacher, does not exist')
+        config = Config.fromfile(teacher)
+        if 'model' not in config:
+            raise ValueError(f'{teacher}, the config of the teacher, has no model')
+    else:
+        config = Config(dict(model=teacher))
+    settings = tracker_settings(config)
+    settings.score_head = None
+    return settings
+
+
 class FrozenTeacher:
     """A trained tracker, out of reach of whatever collects the modules of a model.
 
@@ -61,8 +85,7 @@ class FrozenTeacher:
     evaluation mode, and copies of the student share it.
 
     Args:
-        teacher: Path of a config file, or settings of a tracker. Of a training stage the plain
-            tracker that it ends with is taken; a score head is never needed.
+        teacher: See :func:`teacher_settings`.
         checkpoint: The teacher's weights.
 
     Raises:
@@ -71,17 +94,7 @@ class FrozenTeacher:
     """
 
     def __init__(self, teacher: str | os.PathLike | dict, checkpoint: str | os.PathLike) -> None:
-        if isinstance(teacher, (str, os.PathLike)):
-            if not Path(teacher).is_file():
-                raise FileNotFoundError(f'{teacher}, the config of the teacher, does not exist')
-            config = Config.fromfile(teacher)
-            if 'model' not in config:
-                raise ValueError(f'{teacher}, the config of the teacher, has no model')
-            settings = tracker_settings(config)
-        else:
-            settings = tracker_settings(Config(dict(model=teacher)))
-        settings.score_head = None
-        self.model: TemplateSearchTracker = MODELS.build(settings)
+        self.model: TemplateSearchTracker = MODELS.build(teacher_settings(teacher))
         if not checkpoint:
             raise ValueError('the teacher has no weights: set teacher_checkpoint')
         source = f'the teacher_checkpoint {checkpoint}'

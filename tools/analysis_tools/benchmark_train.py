@@ -11,7 +11,6 @@ import io
 import json
 import logging
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -31,6 +30,7 @@ from mmtrack_mixformerv2.benchmark import (
     MemoryPeak,
     PipelineCost,
     StepSpeed,
+    available_cores,
     crop_settings,
     describe_machine,
     fill_data,
@@ -39,11 +39,11 @@ from mmtrack_mixformerv2.benchmark import (
     measure_memory,
     measure_pipelines,
     measure_steps,
-    teacher_settings,
     training_data,
 )
 from mmtrack_mixformerv2.datasets import check_data_files
 from mmtrack_mixformerv2.engine import ConfigOptions, read_config, use_mixed_precision
+from mmtrack_mixformerv2.models.distillation import teacher_settings
 from mmtrack_mixformerv2.synthetic import (
     RenderSettings,
     find_photographs,
@@ -205,7 +205,7 @@ def read_training(args: argparse.Namespace) -> Config:
     if args.data is not None:
         fill_data(cfg, args.data)
     if has_teacher(cfg) and args.what != ['pipeline']:
-        teacher_settings(cfg)
+        teacher_settings(cfg.model.teacher)
     if 'pipeline' in args.what:
         check_data(cfg, args)
     return cfg
@@ -257,10 +257,9 @@ def measure_pipeline(cfg: Config, args: argparse.Namespace, batch_size: int) -> 
         costs = measure_pipelines(cfg, batch_size, args.seconds, args.baseline_pipeline)
     print(f'\n{pipeline_table(costs)}')
     results = dict(single_process={name: asdict(cost) for name, cost in costs.items()})
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     workers = args.workers
     if workers is None:
-        workers = max(1, min(cfg.train_dataloader.get('num_workers', 0), cores))
+        workers = max(1, min(cfg.train_dataloader.get('num_workers', 0), available_cores()))
     if workers:
         with redirect_stdout(io.StringIO()):
             speeds = measure_loaders(cfg, batch_size, workers, args.seconds, args.baseline_pipeline)

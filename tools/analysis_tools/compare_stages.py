@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     try:
         loaded = [load_stage(config, args.work_root) for config in args.configs]
-        dataset, new_scorer = build_test_set(Config.fromfile(args.test_set), args.data_root)
+        dataset, new_scorer = build_test_set(read_config(args.test_set), args.data_root)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     rows = []
