@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -20,6 +22,33 @@ class TemplateCache:
     keys: list[Tensor]
     values: list[Tensor]
     layers: list[Tensor] | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Template tokens ``T * Nt``; caches of as many can be joined."""
+        return self.keys[0].shape[2]
+
+    @classmethod
+    def join(cls, caches: Sequence[TemplateCache]) -> TemplateCache:
+        """One cache of several sequences, in their order, without ``layers``."""
+        if len(caches) == 1:
+            return caches[0]
+        return cls(
+            [torch.cat(keys) for keys in zip(*(cache.keys for cache in caches))],
+            [torch.cat(values) for values in zip(*(cache.values for cache in caches))],
+        )
+
+    def split(self) -> list[TemplateCache]:
+        """One cache for each sequence, without ``layers``; none keeps another in memory."""
+        if len(self.keys[0]) == 1:
+            return [self]
+        return [
+            TemplateCache(
+                [key[i : i + 1].clone() for key in self.keys],
+                [value[i : i + 1].clone() for value in self.values],
+            )
+            for i in range(len(self.keys[0]))
+        ]
 
 
 @dataclass(frozen=True)

@@ -20,37 +20,7 @@ from ..tracking.sequence_tracker import (
     TrackingSettings,
     TrackResult,
 )
-
-
-class TorchPredictor:
-    """The network as the tracking loop sees it: uint8 RGB crops in, numbers out.
-
-    Args:
-        model: Tracker whose weights, device and mode are used as they are at every call.
-    """
-
-    def __init__(self, model: TemplateSearchTracker) -> None:
-        self.model = model
-        self.search_size = model.backbone.search_size
-        self.template_size = model.backbone.template_size
-
-    @torch.inference_mode()
-    def encode_templates(self, crops: list[np.ndarray]) -> TemplateCache:
-        """Cache of ``(h, w, 3)`` crops, the static template first."""
-        templates = self.model.data_preprocessor.normalize(crops)
-        return self.model.backbone.encode_template(templates[None])
-
-    @torch.inference_mode()
-    def predict(
-        self, search_crop: np.ndarray, cache: TemplateCache
-    ) -> tuple[np.ndarray, float | None]:
-        """Box ``(4,)`` xyxy in [0, 1] of the crop, and the score in [0, 1] if there is one."""
-        search = self.model.data_preprocessor.normalize([search_crop])
-        prediction = self.model.predict_boxes(search, cache)
-        box = prediction.boxes[0].cpu().double().numpy()
-        if prediction.score_logits is None:
-            return box, None
-        return box, prediction.score_logits[0].cpu().double().sigmoid().item()
+from .torch_predictor import TorchPredictor
 
 
 @MODELS.register_module()
@@ -170,9 +140,10 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
 
     def predict_boxes(self, search: Tensor, cache: TemplateCache) -> BoxPrediction:
         """Heads on the search regions ``(B, 3, S, S)``, normalised, given their templates."""
-        return self._apply_heads(self.backbone.encode_search(search, cache))
+        return self.apply_heads(self.backbone.encode_search(search, cache))
 
-    def _apply_heads(self, features) -> BoxPrediction:
+    def apply_heads(self, features: Features) -> BoxPrediction:
+        """What the box head and, if there is one, the score head say about features."""
         prediction = self.box_head(features)
         if self.score_head is None:
             return prediction

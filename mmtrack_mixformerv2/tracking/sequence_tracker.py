@@ -97,6 +97,20 @@ class TrackResult(NamedTuple):
     template_updated: bool
 
 
+class Look(NamedTuple):
+    """A frame and what the network is to see of it.
+
+    Attributes:
+        frame: RGB uint8 ``(height, width, 3)``.
+        crop: The search region, RGB uint8 ``(search_size, search_size, 3)``.
+        resize_factor: Pixels of the crop per pixel of the frame.
+    """
+
+    frame: np.ndarray
+    crop: np.ndarray
+    resize_factor: float
+
+
 @dataclass
 class SequenceState:
     """Everything that is known about one sequence; :meth:`SequenceTracker.track` changes it.
@@ -149,12 +163,9 @@ class SequenceTracker:
             TypeError: If the frame is not a uint8 array.
             ValueError: If the frame's shape or the box is not usable.
         """
-        frame = validate_frame(frame)
-        height, width = frame.shape[:2]
-        box = validate_box(box_xywh, height, width)
-        memory = self.refresh.start(self._template(frame, box))
-        cache = self.predictor.encode_templates(memory.templates)
-        return SequenceState((height, width), box, memory, cache)
+        state = self.begin(frame, box_xywh)
+        state.cache = self.predictor.encode_templates(state.memory.templates)
+        return state
 
     def track(self, frame: np.ndarray, state: SequenceState) -> TrackResult:
         """Find the target in the next frame.
@@ -171,6 +182,24 @@ class SequenceTracker:
             ValueError: If the frame's size is not that of the first frame, or the predictor
                 gives values that are not finite.
         """
+        look = self.look(frame, state)
+        result = self.follow(look, state, *self.predictor.predict(look.crop, state.cache))
+        if result.template_updated:
+            state.cache = self.predictor.encode_templates(state.memory.templates)
+        return result
+
+    # The steps of init and track without the network, for those who call it themselves.
+
+    def begin(self, frame: np.ndarray, box_xywh: Sequence[float]) -> SequenceState:
+        """As :meth:`init`, but the state still needs a ``cache`` of its ``memory.templates``."""
+        frame = validate_frame(frame)
+        height, width = frame.shape[:2]
+        box = validate_box(box_xywh, height, width)
+        memory = self.refresh.start(self._template(frame, box))
+        return SequenceState((height, width), box, memory, cache=None)
+
+    def look(self, frame: np.ndarray, state: SequenceState) -> Look:
+        """Cut out the search region of the next frame; raises as :meth:`track` does."""
         frame = validate_frame(frame)
         if frame.shape[:2] != state.frame_size:
             raise ValueError(
@@ -179,24 +208,30 @@ class SequenceTracker:
                 f'{state.frame_size[0]} px; resize the frames to one size, or start a new '
                 'sequence with init.'
             )
-        settings, size = self.settings, self.predictor.search_size
-        search, resize_factor = crop_region(frame, state.box_xywh, settings.search_factor, size)
-        box_norm, score = self.predictor.predict(search, state.cache)
+        size, factor = self.predictor.search_size, self.settings.search_factor
+        return Look(frame, *crop_region(frame, state.box_xywh, factor, size))
+
+    def follow(
+        self, look: Look, state: SequenceState, box_norm: Sequence[float], score: float | None
+    ) -> TrackResult:
+        """Move on to what the predictor saw; raises as :meth:`track` does.
+
+        The state needs a new ``cache`` if the templates were updated.
+        """
         if not np.isfinite(box_norm).all() or (score is not None and not math.isfinite(score)):
             raise ValueError(
                 f'the predictor gave box {box_norm} and score {score} at frame '
                 f'{state.frame_index + 1}, expected finite numbers; check that the checkpoint '
                 'belongs to the config, and try float32 if it runs in lower precision.'
             )
-        box = region_to_image(box_norm, state.box_xywh, size, resize_factor)
-        box = clip_box(box, *state.frame_size, margin=settings.clip_margin)
+        size = self.predictor.search_size
+        box = region_to_image(box_norm, state.box_xywh, size, look.resize_factor)
+        box = clip_box(box, *state.frame_size, margin=self.settings.clip_margin)
         state.frame_index += 1
         state.box_xywh = tuple(box.tolist())
         updated = score is not None and self.refresh.step(
-            state.memory, state.frame_index, score, lambda: self._template(frame, box)
+            state.memory, state.frame_index, score, lambda: self._template(look.frame, box)
         )
-        if updated:
-            state.cache = self.predictor.encode_templates(state.memory.templates)
         return TrackResult(box, score, updated)
 
     def _template(self, frame: np.ndarray, box_xywh: Sequence[float]) -> np.ndarray:
