@@ -6,7 +6,6 @@ training that is killed meanwhile, and keeps one checkpoint, is lost.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from pathlib import Path
 
@@ -16,25 +15,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmtrack.registry import HOOKS
 
+from ..files import PARTIAL, replace_file
 from .finite_loss_hook import check_weights
 from .resume import POINTER
-
-_PARTIAL = '.partial'
-
-
-def replace_file(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file whole or not at all: beside its destination, renamed when it is on the disk."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + _PARTIAL)
-    try:
-        with partial.open('wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @register_backend('whole_files')
@@ -74,7 +57,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if is_main_process():
             for folder in {Path(self.out_dir), Path(runner.work_dir)}:
-                for partial in folder.glob(f'*{_PARTIAL}'):
+                for partial in folder.glob(f'*{PARTIAL}'):
                     if partial.stem == POINTER or partial.stem.endswith('.pth'):
                         partial.unlink()
 

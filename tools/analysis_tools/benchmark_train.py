@@ -41,6 +41,7 @@ from mmtrack_mixformerv2.benchmark import (
     measure_steps,
     training_data,
 )
+from mmtrack_mixformerv2.command_line import at_least
 from mmtrack_mixformerv2.datasets import check_data_files
 from mmtrack_mixformerv2.engine import ConfigOptions, read_config, use_mixed_precision
 from mmtrack_mixformerv2.models.distillation import teacher_settings
@@ -156,17 +157,6 @@ def parse_parts(text: str) -> list[str]:
             f'{", ".join(map(repr, unknown))} is not among {", ".join(PARTS)}'
         )
     return names
-
-
-def at_least(least: int):
-    """Type of an option: a whole number."""
-
-    def parse(text: str) -> int:
-        if not text.lstrip('-').isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from {least} up')
-        return int(text)
-
-    return parse
 
 
 def positive(text: str) -> float:

@@ -1,0 +1,279 @@
+"""Many sequences at once: they advance together, frame by frame, with one forward for all.
+
+Each sequence keeps its own state, so lengths, frame sizes and moments of template updates may
+differ; one that ends or fails makes room for the next. Frames are decoded ahead by the threads of
+an executor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Protocol
+
+import numpy as np
+
+from .sequence_tracker import Look, Predictor, SequenceState, SequenceTracker
+
+
+class BatchPredictor(Predictor, Protocol):
+    """A :class:`Predictor` that can do several sequences in one forward."""
+
+    def encode_templates_batch(self, crops: Sequence[list[np.ndarray]]) -> list[Any]:
+        """What ``encode_templates`` gives for each list of as many crops."""
+
+    def predict_batch(
+        self, search_crops: Sequence[np.ndarray], caches: Sequence[Any]
+    ) -> list[tuple[Sequence[float], float | None]]:
+        """What ``predict`` gives for each pair of crop and cache."""
+
+
+class Video(Protocol):
+    """A sequence as it is tracked.
+
+    Attributes:
+        frames: Whatever ``read_frame`` takes, one for each frame.
+        boxes_xywh: The first row is the target in the first frame, pixels.
+    """
+
+    frames: Sequence[Any]
+    boxes_xywh: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One frame of one sequence.
+
+    Attributes:
+        sequence: Number of the sequence.
+        frame_index: 0 for the first frame, whose box is the given one.
+        frame_size: Height and width in pixels.
+        box_xywh: x, y, width, height in pixels, float64.
+        score: In [0, 1], or None from a model without a score head and in the first frame.
+        seconds: Share of this frame in the time that its step took, without waiting for frames.
+    """
+
+    sequence: int
+    frame_index: int
+    frame_size: tuple[int, int]
+    box_xywh: np.ndarray
+    score: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A sequence that cannot go on.
+
+    Attributes:
+        sequence: Number of the sequence.
+        frame_index: Where it happened; None if the sequence could not be opened.
+        error: What happened.
+    """
+
+    sequence: int
+    frame_index: int | None
+    error: Exception
+
+
+@dataclass
+class _Lane:
+    """A place in the batch and the sequence that is on it."""
+
+    sequence: int
+    video: Video
+    frame_index: int = 0  # of the frame that comes next
+    state: SequenceState | None = None
+    requested: int = 0  # frames whose reading has begun
+    ahead: deque[Future] = field(default_factory=deque)
+    look: Look | None = None
+    box: np.ndarray | None = None
+    score: float | None = None
+    encode: bool = False  # whether the templates are new
+
+
+class LockStep:
+    """Tracks sequences in lock step.
+
+    Args:
+        tracker: The tracking loop; its predictor should be a :class:`BatchPredictor`.
+        read_frame: Gives the RGB uint8 frame of an entry of :attr:`Video.frames`.
+        num_sequences: How many advance together.
+        executor: Reads frames ahead; None reads each when it is needed.
+        strict: Call the predictor for one sequence at a time: slower, and the boxes are bit for
+            bit those of :meth:`SequenceTracker.track`, whatever runs beside.
+
+    Attributes:
+        waited: Seconds spent waiting for frames.
+
+    Raises:
+        ValueError: If ``num_sequences`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        tracker: SequenceTracker,
+        read_frame: Callable[[Any], np.ndarray],
+        num_sequences: int,
+        executor: Executor | None = None,
+        strict: bool = False,
+    ) -> None:
+        if num_sequences < 1:
+            raise ValueError(f'num_sequences is {num_sequences}, expected 1 or more')
+        self.tracker, self.read_frame, self.executor = tracker, read_frame, executor
+        self.num_sequences = num_sequences
+        self.batched = not strict and hasattr(tracker.predictor, 'predict_batch')
+        self.waited = 0.0
+
+    def run(
+        self, sequences: Iterable[int], load: Callable[[int], Video]
+    ) -> Iterator[list[Tracked | Failure]]:
+        """Track sequences to their ends.
+
+        Args:
+            sequences: Their numbers; the next one is taken when a place is free.
+            load: Opens a sequence.
+
+        Yields:
+            What a step brought: one entry for each sequence on its way.
+        """
+        waiting, lanes = iter(sequences), []
+        while True:
+            events = self._fill(lanes, waiting, load)
+            if not lanes and not events:
+                return
+            start = time.perf_counter()
+            frames = self._gather(lanes, events)
+            begun = time.perf_counter()
+            self.waited += begun - start
+            self._step(lanes, frames, events)
+            share = (time.perf_counter() - begun) / max(len(lanes), 1)
+            for lane in lanes:
+                events.append(_tracked(lane, share))
+                lane.frame_index += 1
+            lanes = [lane for lane in lanes if lane.frame_index < len(lane.video.frames)]
+            yield events
+
+    def _fill(self, lanes: list[_Lane], waiting: Iterator[int], load: Callable) -> list[Failure]:
+        failures = []
+        while len(lanes) < self.num_sequences:
+            sequence = next(waiting, None)
+            if sequence is None:
+                break
+            try:
+                lanes.append(_Lane(sequence, load(sequence)))
+            except Exception as error:  # whatever is wrong with its files
+                failures.append(Failure(sequence, None, error))
+        return failures
+
+    def _gather(self, lanes: list[_Lane], events: list) -> list[np.ndarray]:
+        """The next frame of every lane; lanes whose frame cannot be read are left out."""
+        for lane in lanes:
+            self._read(lane, until=lane.frame_index + 1)
+        frames = self._each(lanes, events, lambda lane: lane.ahead.popleft().result())
+        if self.executor is not None:
+            # A single lane has to keep all threads busy.
+            ahead = 1 if self.num_sequences > 1 else 4
+            for lane in lanes:
+                self._read(lane, until=lane.frame_index + 1 + ahead)
+        return frames
+
+    def _read(self, lane: _Lane, until: int) -> None:
+        for frame in lane.video.frames[lane.requested : until]:
+            if self.executor is None:
+                lane.ahead.append(_Now(self.read_frame, frame))
+            else:
+                lane.ahead.append(self.executor.submit(self.read_frame, frame))
+            lane.requested += 1
+
+    def _step(self, lanes: list[_Lane], frames: list[np.ndarray], events: list) -> None:
+        """Advance every lane by its frame; lanes that fail are left out."""
+        given = dict(zip(map(id, lanes), frames))
+        self._each(lanes, events, lambda lane: self._crop(lane, given[id(lane)]))
+        tracked = [lane for lane in lanes if lane.look is not None]
+        predictions = dict(zip(map(id, tracked), self._predict(tracked)))
+        self._each(lanes, events, lambda lane: self._follow(lane, predictions.get(id(lane))))
+        self._encode([lane for lane in lanes if lane.encode])
+
+    def _crop(self, lane: _Lane, frame: np.ndarray) -> None:
+        if lane.state is None:
+            lane.box = np.asarray(lane.video.boxes_xywh[0], np.float64)
+            lane.state = self.tracker.begin(frame, lane.box)
+            lane.encode = True
+        else:
+            lane.look = self.tracker.look(frame, lane.state)
+
+    def _predict(self, lanes: list[_Lane]) -> list[tuple[Sequence[float], float | None]]:
+        predictor = self.tracker.predictor
+        if not self.batched:
+            return [predictor.predict(lane.look.crop, lane.state.cache) for lane in lanes]
+        predictions = {}
+        for group in _by_templates(lanes):
+            crops = [lane.look.crop for lane in group]
+            found = predictor.predict_batch(crops, [lane.state.cache for lane in group])
+            predictions.update(zip(map(id, group), found))
+        return [predictions[id(lane)] for lane in lanes]
+
+    def _follow(self, lane: _Lane, prediction: tuple | None) -> None:
+        if prediction is None:
+            return
+        result = self.tracker.follow(lane.look, lane.state, *prediction)
+        lane.box, lane.score, lane.encode = result
+        lane.look = None  # lets go of the frame
+
+    def _encode(self, lanes: list[_Lane]) -> None:
+        predictor = self.tracker.predictor
+        for group in _by_templates(lanes):
+            crops = [lane.state.memory.templates for lane in group]
+            if self.batched:
+                caches = predictor.encode_templates_batch(crops)
+            else:
+                caches = [predictor.encode_templates(one) for one in crops]
+            for lane, cache in zip(group, caches):
+                lane.state.cache, lane.encode = cache, False
+
+    def _each(self, lanes: list[_Lane], events: list, call: Callable[[_Lane], Any]) -> list:
+        """Results of a call for each lane; a lane whose call fails is removed and reported."""
+        results, alive = [], []
+        for lane in lanes:
+            try:
+                results.append(call(lane))
+                alive.append(lane)
+            except Exception as error:  # of this sequence alone; the others go on
+                events.append(Failure(lane.sequence, lane.frame_index, error))
+                for future in lane.ahead:
+                    future.cancel()
+        lanes[:] = alive
+        return results
+
+
+class _Now:
+    """A future whose work is done when its result is asked for."""
+
+    def __init__(self, call: Callable, *arguments: Any) -> None:
+        self.call, self.arguments = call, arguments
+
+    def result(self) -> Any:
+        return self.call(*self.arguments)
+
+    def cancel(self) -> None:
+        """Nothing was begun."""
+
+
+def _by_templates(lanes: list[_Lane]) -> list[list[_Lane]]:
+    """Lanes with equal numbers of templates, which fit into one batch."""
+
+    def count(lane: _Lane) -> int:
+        return len(lane.state.memory.templates)
+
+    return [list(group) for _, group in groupby(sorted(lanes, key=count), key=count)]
+
+
+def _tracked(lane: _Lane, seconds: float) -> Tracked:
+    return Tracked(
+        lane.sequence, lane.frame_index, lane.state.frame_size, lane.box, lane.score, seconds
+    )
