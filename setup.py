@@ -33,6 +33,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmtrack_mixformerv2', 'mmtrack_mixformerv2.*']),
+    package_data={'mmtrack_mixformerv2': ['datasets/data/*.csv']},
     install_requires=requirements(),
     classifiers=[
         'Programming Language :: Python :: 3',

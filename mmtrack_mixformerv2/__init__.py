@@ -2,15 +2,15 @@
 
 from .compat import ensure_mmtrack
 
+__version__ = '0.1.0'
+
 ensure_mmtrack()
 
 from mmtrack.utils import register_all_modules  # noqa: E402
 
-from . import datasets, engine, models  # noqa: E402
+from . import datasets, engine, evaluation, models  # noqa: E402
 
 # mmtrack fills its registries only on request. The default scope is left to whoever builds.
 register_all_modules(init_default_scope=False)
 
-__version__ = '0.1.0'
-
-__all__ = ['__version__', 'datasets', 'engine', 'models']
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']

@@ -375,11 +375,12 @@ def test_a_test_set_is_refused(roots):
 @pytest.mark.parametrize(
     ('kind', 'advice'),
     [
-        ('GOT10kDataset', 'gen_got10k_infos.py'),
-        ('LaSOTDataset', 'gen_lasot_infos.py'),
-        ('TrackingNetDataset', 'gen_trackingnet_infos.py'),
-        ('UAV123Dataset', '2_dataset_prepare.md'),
+        ('GOT10kDataset', 'write_infos.py got10k'),
+        ('LaSOTDataset', 'write_infos.py lasot'),
+        ('TrackingNetDataset', 'write_infos.py trackingnet'),
+        ('UAV123Dataset', 'write_infos.py uav123'),
         ('OTB100Dataset', 'begin with data/'),
+        ('NfSTestDataset', 'write_infos.py nfs30 or nfs240'),
         ('SOTCocoDataset', 'annotations_trainval2017.zip'),
         ('mmtrack.VOTDataset', 'format that the dataset class documents'),
     ],

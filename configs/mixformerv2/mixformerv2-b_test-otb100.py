@@ -1,6 +1,7 @@
 # needs: data/OTB100; checkpoints/mixformerv2-b.pth, converted by
 #        tools/model_converters/convert_checkpoint.py
-# makes: success, precision and normalised precision on the 100 sequences of OTB100
+# makes: work_dirs/mixformerv2-b_test-otb100/results.json: success, normalised
+#        precision and precision on the 100 sequences of OTB100
 # run:   python tools/test.py configs/mixformerv2/mixformerv2-b_test-otb100.py \
 #            checkpoints/mixformerv2-b.pth
 _base_ = [

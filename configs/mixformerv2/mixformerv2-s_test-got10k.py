@@ -1,6 +1,6 @@
 # needs: data/GOT10k; checkpoints/mixformerv2-s.pth, converted by
 #        tools/model_converters/convert_checkpoint.py
-# makes: work_dirs/mixformerv2-s_test-got10k/boxes.zip for the server of GOT-10k
+# makes: work_dirs/mixformerv2-s_test-got10k/results.zip for the server of GOT-10k
 # run:   python tools/test.py configs/mixformerv2/mixformerv2-s_test-got10k.py \
 #            checkpoints/mixformerv2-s.pth
 _base_ = [

@@ -1,6 +1,7 @@
 # needs: data/LaSOT_full; checkpoints/mixformerv2-s.pth, converted by
 #        tools/model_converters/convert_checkpoint.py
-# makes: success, precision and normalised precision on the 280 test videos of LaSOT
+# makes: work_dirs/mixformerv2-s_test-lasot/results.json: success, normalised
+#        precision and precision on the 280 test videos of LaSOT
 # run:   python tools/test.py configs/mixformerv2/mixformerv2-s_test-lasot.py \
 #            checkpoints/mixformerv2-s.pth
 _base_ = [

@@ -1,6 +1,6 @@
 # needs: data/TrackingNet; checkpoints/mixformerv2-s.pth, converted by
 #        tools/model_converters/convert_checkpoint.py
-# makes: work_dirs/mixformerv2-s_test-trackingnet/boxes.zip for the server of TrackingNet
+# makes: work_dirs/mixformerv2-s_test-trackingnet/results.zip for the server of TrackingNet
 # run:   python tools/test.py configs/mixformerv2/mixformerv2-s_test-trackingnet.py \
 #            checkpoints/mixformerv2-s.pth
 _base_ = [

@@ -1,6 +1,7 @@
 # needs: data/UAV123; checkpoints/mixformerv2-s.pth, converted by
 #        tools/model_converters/convert_checkpoint.py
-# makes: success, precision and normalised precision on the 123 videos of UAV123
+# makes: work_dirs/mixformerv2-s_test-uav123/results.json: success, normalised
+#        precision and precision on the 123 sequences of UAV123
 # run:   python tools/test.py configs/mixformerv2/mixformerv2-s_test-uav123.py \
 #            checkpoints/mixformerv2-s.pth
 _base_ = [

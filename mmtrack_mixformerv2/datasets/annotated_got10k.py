@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-from mmtrack.datasets import BaseSOTDataset, GOT10kDataset
 from mmtrack.registry import DATASETS
+
+from .benchmark_dataset import BenchmarkDataset
 
 
 @DATASETS.register_module()
-class AnnotatedGOT10kDataset(GOT10kDataset):
+class AnnotatedGOT10kDataset(BenchmarkDataset):
     """GOT-10k's layout, tested with every box instead of the first one only.
 
     mmtrack's own class hands out what the GOT-10k server does, so no metric can be computed with
@@ -18,14 +17,19 @@ class AnnotatedGOT10kDataset(GOT10kDataset):
     tests as in training.
     """
 
-    prepare_test_data = BaseSOTDataset.prepare_test_data
-
     def get_visibility_from_video(self, video_idx: int) -> dict[str, np.ndarray]:
-        """``visible`` (bool) and ``visible_ratio`` (0 to 1) of every frame of a video."""
-        video_path = self.get_data_info(video_idx)['video_path']
-        folder = Path(self.data_prefix['img_path']) / video_path
-        absence, cover = (
-            np.loadtxt(folder / f'{name}.label', dtype=int, ndmin=1)
-            for name in ('absence', 'cover')
+        """``visible`` (bool) and ``visible_ratio`` (0 to 1) of every frame of a video.
+
+        There is no ``visible_ratio`` without ``cover.label``.
+        """
+        folder = self._annotation(video_idx).parent
+        absence, cover = self._read_labels(
+            video_idx, {folder / 'absence.label': 1, folder / 'cover.label': 8}
         )
-        return {'visible': (absence == 0) & (cover > 0), 'visible_ratio': cover / 8.0}
+        labels = {'visible': np.ones(self.get_len_per_video(video_idx), bool)}
+        if absence is not None:
+            labels['visible'] &= absence == 0
+        if cover is not None:
+            labels['visible'] &= cover > 0
+            labels['visible_ratio'] = cover / 8.0
+        return labels

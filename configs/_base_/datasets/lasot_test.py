@@ -1,14 +1,15 @@
-# LaSOT, test set: 280 videos. Layout and info file as in mmtrack.
+# LaSOT, test set: 280 videos.
 _base_ = './sot_test.py'
 
-data_root = 'data/LaSOT_full/'
 test_dataloader = dict(
     dataset=dict(
-        type='LaSOTDataset',
-        data_root=data_root,
+        type='LaSOTTestDataset',
+        data_root='data/LaSOT_full/',
         ann_file='annotations/lasot_test_infos.txt',
-        data_prefix=dict(img_path='LaSOTBenchmark'),
+        data_prefix=dict(
+            img_path='LaSOTBenchmark',
+            attributes='annos/att',  # optional; from LaSOT's evaluation toolkit
+        ),
     )
 )
-# Frames without the target count as missed, not as precise: the rule of LaSOT's own toolkit.
-test_evaluator = dict(type='SOTMetric', metric='OPE', metric_options=dict(only_eval_visible=True))
+test_evaluator = dict(type='BenchmarkMetric', protocol='lasot', outfile_prefix='results')

@@ -1,7 +1,8 @@
-# What all test sets share: whole frames, one at a time and in order, and the success plot.
+# What all test sets share: whole frames, in order, and the loop that tracks several sequences at
+# once. More of them fill a GPU better: test_cfg.num_sequences=64.
 test_dataloader = dict(
     batch_size=1,
-    num_workers=2,
+    num_workers=2,  # threads that decode frames
     persistent_workers=True,
     drop_last=False,
     sampler=dict(type='VideoSampler'),
@@ -14,4 +15,4 @@ test_dataloader = dict(
         test_mode=True,
     ),
 )
-test_cfg = dict(type='TestLoop')
+test_cfg = dict(type='LockStepTestLoop', num_sequences=8)

@@ -10,4 +10,4 @@ test_dataloader = dict(
     )
 )
 # Frames without a visible target count as missed, as in LaSOT's protocol.
-test_evaluator = dict(type='SOTMetric', metric='OPE', metric_options=dict(only_eval_visible=True))
+test_evaluator = dict(type='BenchmarkMetric', protocol='folder', outfile_prefix='results')

@@ -1,14 +1,13 @@
-# UAV123: 123 videos. Layout and info file as in mmtrack.
+# UAV123: 123 sequences, cut from 91 videos.
 _base_ = './sot_test.py'
 
-data_root = 'data/UAV123/'
 test_dataloader = dict(
     dataset=dict(
-        type='UAV123Dataset',
-        data_root=data_root,
+        type='UAV123TestDataset',
+        data_root='data/UAV123/',
         ann_file='annotations/uav123_infos.txt',
-        data_prefix=dict(img_path=''),
+        data_prefix=dict(img_path='', attributes='anno/UAV123/att'),
     )
 )
-# Its own rule: boxes that are NaN, where the target is hidden, count as precise.
-test_evaluator = dict(type='SOTMetric', metric='OPE', metric_options=dict(only_eval_visible=False))
+# Its own rule: frames without a box, where the target is hidden, count as precise.
+test_evaluator = dict(type='BenchmarkMetric', protocol='uav123', outfile_prefix='results')
