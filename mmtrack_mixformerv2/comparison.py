@@ -1,8 +1,7 @@
 """Several trackers on the same sequences, scored by the same metric.
 
-The model runs in MMEngine's test loop; what has only ``init`` and ``track`` (see
-:mod:`mmtrack_mixformerv2.tracking`) runs over the frames of the same data set, and its boxes go
-through the same evaluator.
+A tracker is whatever has ``init`` and ``track``: a model, or one of
+:mod:`mmtrack_mixformerv2.tracking`.
 """
 
 from __future__ import annotations
@@ -15,19 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
-from mmengine.structures import InstanceData
 from mmtrack.datasets import BaseSOTDataset
 from mmtrack.registry import DATASETS, METRICS
 from tqdm import tqdm
 
 from .benchmark.timing import Stopwatch, Timing, take_turns, wall_per_sample
-from .datasets import check_data_files
+from .datasets import check_data_files, read_frame
+from .evaluation import SequenceTable
+from .evaluation.samples import frame_record
+from .tracking.lock_step import Tracked
 
 
 @dataclass
@@ -52,63 +50,6 @@ class TrackRecord:
         return sum(map(len, self.boxes_xywh.values())) / max(self.seconds, 1e-9)
 
 
-class RecordTracksHook(Hook):
-    """Keeps the boxes of a test run and the time it took, and shows its progress.
-
-    Args:
-        record: Filled during the run.
-        total: Number of frames.
-        progress: Whether to show a bar.
-    """
-
-    priority = 'VERY_HIGH'  # the clock stops before the other hooks do their work
-
-    def __init__(self, record: TrackRecord, total: int, progress: bool = True) -> None:
-        self.record, self.total, self.progress = record, total, progress
-        self._boxes: dict[int, list[np.ndarray]] = {}
-
-    def before_test(self, runner: Runner) -> None:
-        """Show the bar."""
-        self._bar = tqdm(
-            total=self.total, desc=self.record.name, unit='frame', disable=not self.progress
-        )
-
-    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Start the clock."""
-        self._start = time.perf_counter()
-
-    def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        """Stop the clock and keep the boxes."""
-        self.record.seconds += time.perf_counter() - self._start
-        for sample in outputs:
-            box = sample.pred_track_instances.bboxes[0].cpu().numpy().astype(np.float64)
-            box[2:] -= box[:2]
-            self._boxes.setdefault(sample.metainfo['video_id'], []).append(box)
-        self._bar.update(len(outputs))
-
-    def after_test(self, runner: Runner) -> None:
-        """Hand over the boxes."""
-        self._bar.close()
-        self.record.boxes_xywh = {video: np.stack(boxes) for video, boxes in self._boxes.items()}
-
-
-def measure_model(runner: Runner, name: str, progress: bool = True) -> TrackRecord:
-    """Test the model of a runner.
-
-    Args:
-        runner: With a test loop over a SOT data set; loads its checkpoint itself.
-        name: What to call the model.
-        progress: Whether to show a bar.
-    """
-    record = TrackRecord(name)
-    total = len(dataset_of(runner))
-    runner.register_hook(RecordTracksHook(record, total, progress))
-    record.metrics = dict(runner.test())
-    return record
-
-
 def measure_tracker(
     tracker: Any,
     dataset: BaseSOTDataset,
@@ -116,34 +57,33 @@ def measure_tracker(
     name: str | None = None,
     progress: bool = True,
 ) -> TrackRecord:
-    """Run a tracker over a data set and score it as :func:`measure_model` scores a model.
+    """Run a tracker over a data set, one sequence after the other, and score it.
 
     Args:
         tracker: Has ``init`` and ``track``, as :class:`~.tracking.StillBox`.
-        dataset: In test mode; frames are BGR.
-        scorer: With the metric of the model's test.
+        dataset: In test mode.
+        scorer: As :func:`build_test_set` makes it.
         name: What to call the tracker; by default its ``name``.
         progress: Whether to show a bar.
     """
-    record = TrackRecord(name or tracker.name)
+    record, table = TrackRecord(name or tracker.name), SequenceTable(dataset)
     bar = tqdm(total=len(dataset), desc=record.name, unit='frame', disable=not progress)
     with bar:
-        for video in range(dataset.num_videos):
+        for video, sequence in enumerate(table):
             boxes = []
-            for index in range(dataset.get_len_per_video(video)):
-                packed = dataset[(video, index)]
-                sample = packed['data_samples']
-                frame = _rgb(packed)
-                start = time.perf_counter()
+            for index, path in enumerate(sequence.frames):
+                frame = read_frame(path)[..., ::-1]
+                start, score = time.perf_counter(), None
                 if index == 0:
-                    box = _first_box(packed)
+                    box = sequence.boxes_xywh[0]
                     state = tracker.init(frame, box)
                 else:
-                    box = tracker.track(frame, state).box_xywh
-                record.seconds += time.perf_counter() - start
+                    box, score, _ = tracker.track(frame, state)
+                seconds = time.perf_counter() - start
+                tracked = Tracked(video, index, frame.shape[:2], np.asarray(box), score, seconds)
+                scorer.process([frame_record(sequence, tracked)])
+                record.seconds += seconds
                 boxes.append(box)
-                sample.pred_track_instances = _as_instances(box)
-                scorer.process([sample], packed)
                 bar.update()
             record.boxes_xywh[video] = np.stack(boxes)
     record.metrics = dict(scorer.evaluate(len(dataset)))
@@ -164,9 +104,9 @@ def measure_speed(
     Returns:
         The median over the rounds, for each tracker.
     """
-    packed = [dataset[(0, i)] for i in range(min(frames, dataset.get_len_per_video(0)))]
-    images = [_rgb(sample) for sample in packed]
-    box = _first_box(packed[0])
+    sequence = SequenceTable(dataset)[0]
+    images = [read_frame(path)[..., ::-1] for path in sequence.frames[:frames]]
+    box = sequence.boxes_xywh[0]
     bar = tqdm(total=rounds * len(trackers), desc='speed', unit='run')
 
     def run(tracker: Any) -> Timing:
@@ -187,7 +127,7 @@ def measure_speed(
 def build_test_set(
     cfg: Config, data_root: str | None = None
 ) -> tuple[BaseSOTDataset, Callable[[], Evaluator]]:
-    """A data set, and what makes evaluators with its metric.
+    """A data set, and what makes evaluators with its metric, which write no files.
 
     Args:
         cfg: With ``test_dataloader`` and ``test_evaluator``.
@@ -196,36 +136,18 @@ def build_test_set(
     Raises:
         FileNotFoundError: If the data are not there.
     """
-    settings = cfg.test_dataloader.dataset
+    source = cfg.test_dataloader.dataset
     if data_root:
-        settings.data_root = str(Path(data_root)) + '/'
-    check_data_files(settings)
+        source.data_root = str(Path(data_root)) + '/'
+    check_data_files(source)
     with DefaultScope.overwrite_default_scope('mmtrack'):  # its pipeline is looked for there
-        dataset = DATASETS.build(settings)
+        dataset = DATASETS.build(source)
+
+    settings = {k: v for k, v in cfg.test_evaluator.items() if k != 'outfile_prefix'}
 
     def new_scorer() -> Evaluator:
-        scorer = Evaluator([METRICS.build(cfg.test_evaluator)])
-        scorer.dataset_meta = dataset.metainfo
+        scorer = Evaluator([METRICS.build(settings)])
+        scorer.dataset_meta = {**dataset.metainfo, 'sequences': SequenceTable(dataset)}
         return scorer
 
     return dataset, new_scorer
-
-
-def dataset_of(runner: Runner) -> BaseSOTDataset:
-    """The data set of a runner's test loop."""
-    return runner.test_loop.dataloader.dataset
-
-
-def _rgb(packed: dict) -> np.ndarray:
-    return packed['inputs']['img'][0].permute(1, 2, 0).numpy()[..., ::-1]
-
-
-def _first_box(packed: dict) -> np.ndarray:
-    """x, y, width, height of the target in the first frame."""
-    x1, y1, x2, y2 = packed['data_samples'].gt_instances.bboxes[0].tolist()
-    return np.array([x1, y1, x2 - x1, y2 - y1])
-
-
-def _as_instances(box_xywh: Sequence[float]) -> InstanceData:
-    x, y, w, h = box_xywh
-    return InstanceData(bboxes=torch.tensor([[x, y, x + w, y + h]], dtype=torch.float32))

@@ -17,18 +17,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from tabulate import tabulate
 from tqdm import tqdm
 
 # At module top level: spawned workers import this file again and need it as well.
 from mmtrack_mixformerv2.apis import load_tracker
-from mmtrack_mixformerv2.comparison import (
-    TrackRecord,
-    dataset_of,
-    measure_model,
-    measure_tracker,
-)
+from mmtrack_mixformerv2.comparison import TrackRecord, build_test_set, measure_tracker
 from mmtrack_mixformerv2.datasets import read_frame
 from mmtrack_mixformerv2.drawing import (
     Mark,
@@ -39,7 +35,7 @@ from mmtrack_mixformerv2.drawing import (
     write_strip,
     write_video,
 )
-from mmtrack_mixformerv2.engine import build_runner, check_test, read_config
+from mmtrack_mixformerv2.engine import read_config
 from mmtrack_mixformerv2.synthetic import (
     PRESETS,
     RenderSettings,
@@ -69,7 +65,7 @@ METRICS = {
     'sot/norm_precision': 'norm precision',
     'sot/precision': 'precision',
 }
-NOTE = "In percent, by mmtrack's SOTMetric; a frame whose target is not visible counts as missed."
+NOTE = 'In percent; a frame whose target is not visible counts as missed, as in LaSOT.'
 EPILOG = """examples:
   python tools/demo.py
   python tools/demo.py --difficulty hard --sequences 10
@@ -153,38 +149,12 @@ def render(args: argparse.Namespace) -> Path:
     return folder
 
 
-def evaluation_config(args: argparse.Namespace, data: Path) -> Config:
-    """The config with the rendered sequences in place of its test set."""
-    cfg = read_config(args.config, work_dir=str(args.out / 'logs'))
-    cfg.load_from, cfg.resume, cfg.log_level = args.checkpoint, False, 'ERROR'
-    for unused in (
-        'train_dataloader',
-        'train_cfg',
-        'optim_wrapper',
-        'param_scheduler',
-        'val_dataloader',
-        'val_cfg',
-        'val_evaluator',
-        'auto_scale_lr',
-    ):
-        cfg.pop(unused, None)
-    rendered = Config.fromfile(TEST_SET)
-    cfg.test_dataloader, cfg.test_evaluator = rendered.test_dataloader, rendered.test_evaluator
-    cfg.test_cfg = rendered.test_cfg
-    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
-    cfg.test_dataloader.dataset.data_root = str(data)
-    return cfg
-
-
-def compare(cfg: Config) -> tuple[list[TrackRecord], object]:
+def compare(tracker: torch.nn.Module, name: str, data: Path) -> tuple[list[TrackRecord], object]:
     """Run the model and the baselines; gives their records and the data set."""
-    check_test(cfg)
-    runner = build_runner(cfg)
-    dataset = dataset_of(runner)
-    records = [measure_model(runner, Path(cfg.filename).stem.split('_')[0])]
-    for tracker in (OpenCVTracker(), StillBox()):
-        scorer = runner.build_evaluator(cfg.test_evaluator)
-        records.append(measure_tracker(tracker, dataset, scorer))
+    dataset, new_scorer = build_test_set(Config.fromfile(TEST_SET), str(data))
+    records = [measure_tracker(tracker, dataset, new_scorer(), name)]
+    for baseline in (OpenCVTracker(), StillBox()):
+        records.append(measure_tracker(baseline, dataset, new_scorer()))
     return records, dataset
 
 
@@ -283,8 +253,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             files = track_video(args)
         else:
             # What is wrong with the config or the checkpoint shows before anything is rendered.
-            load_tracker(read_config(args.config), args.checkpoint)
-            records, dataset = compare(evaluation_config(args, render(args)))
+            model = load_tracker(read_config(args.config), args.checkpoint)
+            name = Path(args.config).stem.split('_')[0]
+            records, dataset = compare(model, name, render(args))
             print(f'\n{summarize(records)}\n{NOTE}\n')
             files = draw_comparison(records, dataset, args.out)
     except (ValueError, OSError) as error:

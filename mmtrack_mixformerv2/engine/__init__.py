@@ -14,14 +14,17 @@ from .launching import (
     check_test,
     check_training,
     read_config,
+    use_data_root,
     use_launcher,
     use_learning_rate_scaling,
     use_mixed_precision,
+    use_restart,
     use_resume,
 )
+from .lock_step_loop import FailedSequence, LockStepTestLoop
 from .optim_wrapper import BFloat16OptimWrapper
 from .pending_gradients_hook import PendingGradientsHook
-from .result_folder_hook import ResultFolderHook
+from .result_folder_hook import EvaluationError, ResultFolderHook
 from .resume import latest_checkpoint
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .shrink_parent_hook import ShrinkParentHook
@@ -35,7 +38,10 @@ __all__ = [
     'CheckpointAdapterHook',
     'ConfigOptions',
     'DepthPruningHook',
+    'EvaluationError',
+    'FailedSequence',
     'FiniteLossHook',
+    'LockStepTestLoop',
     'NonFiniteError',
     'PendingGradientsHook',
     'ResultFolderHook',
@@ -56,8 +62,10 @@ __all__ = [
     'read_config',
     'stack_crops',
     'stop_with',
+    'use_data_root',
     'use_launcher',
     'use_learning_rate_scaling',
     'use_mixed_precision',
+    'use_restart',
     'use_resume',
 ]

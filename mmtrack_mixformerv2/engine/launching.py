@@ -137,6 +137,23 @@ def use_learning_rate_scaling(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def use_data_root(cfg: Config, folder: str | None) -> None:
+    """Take the data of a test from another folder than the config says, unless it is None."""
+    if folder is not None:
+        cfg.test_dataloader.dataset.data_root = str(Path(folder)) + '/'
+
+
+def use_restart(cfg: Config) -> None:
+    """Begin a test anew, though an earlier one has finished some sequences.
+
+    Raises:
+        ValueError: If the config's test does not keep finished sequences.
+    """
+    if (cfg.get('test_cfg') or {}).get('type') != 'LockStepTestLoop':
+        raise ValueError('--restart is for tests with test_cfg.type=LockStepTestLoop')
+    cfg.test_cfg.restart = True
+
+
 def check_training(cfg: Config) -> None:
     """Check the settings, the data files and the checkpoints that a training needs.
 
@@ -219,9 +236,7 @@ def _build_model(cfg: Config) -> nn.Module:
     try:
         return MODELS.build(cfg.model)
     except (KeyError, TypeError) as error:  # of the registry, and of unknown arguments
-        raise ValueError(
-            f'the model of {cfg.filename} cannot be built: {error.args[0]}'
-        ) from error
+        raise ValueError(f'the model of {cfg.filename} cannot be built: {error.args[0]}') from error
 
 
 def _check_crops(cfg: Config, model: nn.Module) -> None:

@@ -9,10 +9,15 @@ from mmengine.runner import BaseLoop, Runner
 from mmtrack.registry import HOOKS
 
 
+class EvaluationError(ValueError):
+    """An evaluation that could not begin, or whose numbers are not those of all sequences."""
+
+
 @HOOKS.register_module()
 class ResultFolderHook(Hook):
-    """Refuses to run when the folder or the zip file for formatted results is there already.
+    """Refuses to run when what a metric would write is in the way of something else.
 
+    ``BenchmarkMetric``, and any other with a method ``check_outfiles``, looks for itself.
     ``SOTMetric`` writes the files for an evaluation server into ``outfile_prefix``, packs them into
     a zip file beside it, and deletes the folder with everything in it. What was there before would
     enter the zip file and then be lost; an older zip file would be overwritten. An empty folder
@@ -23,12 +28,18 @@ class ResultFolderHook(Hook):
         """Check the metrics of the loops that are about to run.
 
         Raises:
-            ValueError: If a folder or a file is in the way.
+            EvaluationError: If a folder or a file is in the way.
         """
         for loop in (runner._val_loop, runner._test_loop):
             if isinstance(loop, BaseLoop):  # a config until it is needed
                 for metric in loop.evaluator.metrics:
-                    _check_free(getattr(metric, 'outfile_prefix', None))
+                    try:
+                        if hasattr(metric, 'check_outfiles'):
+                            metric.check_outfiles()
+                        else:
+                            _check_free(getattr(metric, 'outfile_prefix', None))
+                    except ValueError as error:
+                        raise EvaluationError(str(error)) from error
 
 
 def _check_free(folder: str | None) -> None:

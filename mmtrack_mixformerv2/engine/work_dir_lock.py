@@ -1,4 +1,4 @@
-"""One training at a time in a work directory."""
+"""One run at a time in a folder."""
 
 from __future__ import annotations
 
@@ -24,21 +24,25 @@ if fcntl is not None:
 
 
 class WorkDirLock:
-    """Keeps a second training out of a folder as long as the first one lives.
+    """Keeps a second run out of a folder as long as the first one lives.
 
-    Two of them would delete each other's checkpoints. The operating system locks the folder itself,
+    Two of them would replace or delete files of each other. The operating system locks the folder,
     so nothing is left behind, whatever ends the process. Only the first of several processes asks
     for the lock. Where file locks do not exist, nothing is locked.
+
+    Args:
+        kind: What runs there, for the message.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = 'training') -> None:
+        self.kind = kind
         self._descriptor: int | None = None
 
     def take(self, folder: str | Path, create: bool = False) -> None:
         """Lock a folder, if it exists; once is enough.
 
         Args:
-            folder: The work directory.
+            folder: The work directory, or a folder in it.
             create: Whether to create it if it does not exist.
 
         Raises:
@@ -56,8 +60,8 @@ class WorkDirLock:
         except BlockingIOError:
             os.close(descriptor)
             raise ValueError(
-                f'another training is running in {folder}, and the two would replace each '
-                "other's checkpoints; wait for it, end it, or use another --work-dir"
+                f'another {self.kind} is running in {folder}, and the two would replace each '
+                "other's files; wait for it, end it, or use another --work-dir"
             ) from None
         except OSError:  # a file system without locks
             os.close(descriptor)

@@ -34,7 +34,7 @@ EPILOG = """examples:
   python tools/analysis_tools/compare_stages.py STAGE1 STAGE2 --work-root runs/seed1 \\
       --data-root data/other-sequences --json table.json
 
-In percent, by mmtrack's SOTMetric; a frame whose target is not visible counts as missed. Speed is
+In percent; a frame whose target is not visible counts as missed, as in LaSOT. Speed is
 the median over rounds in which every tracker follows the same frames, without reading them; the
 factor is to the first CONFIG.
 """

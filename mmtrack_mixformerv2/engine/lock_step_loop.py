@@ -1,0 +1,291 @@
+"""A test loop that tracks several sequences at once, survives bad ones, and can be interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+)
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook, IterTimerHook, LoggerHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from mmtrack.registry import LOOPS
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from .. import __version__
+from ..evaluation import Sequence, SequenceTable
+from ..evaluation.samples import as_data_sample, frame_record
+from ..evaluation.tracks import Finished, TrackStore, track_sequences
+from ..models.torch_predictor import DTYPES
+from ..tracking.lock_step import Failure, LockStep, Tracked
+from .result_folder_hook import EvaluationError
+from .work_dir_lock import WorkDirLock
+
+_MOST_NAMES = 10
+
+
+class FailedSequence(NamedTuple):
+    """A sequence without a result: its name, where it happened, and why."""
+
+    name: str
+    place: str
+    reason: str
+
+
+@LOOPS.register_module()
+class LockStepTestLoop(BaseLoop):
+    """Tests a tracker on several sequences at once.
+
+    K sequences advance together, with one forward for all (see
+    :class:`~mmtrack_mixformerv2.tracking.lock_step.LockStep`). The boxes are those of one sequence
+    at a time but for the rounding of batched arithmetic. A sequence that fails is reported and left
+    out, the others go on. Finished ones are kept in ``tracks`` in the work directory; the same test
+    run again goes on with the rest. Of several processes each takes its share of the sequences.
+
+    Metrics and hooks get what MMEngine's ``TestLoop`` gives them: metrics all frames of a sequence,
+    in order, once it is finished; hooks every frame, with ``batch_idx`` counting frames, but
+    ``LoggerHook`` and ``IterTimerHook``, whose work the progress bar does.
+
+    Args:
+        runner: Its model has ``loop``, a :class:`~mmtrack_mixformerv2.tracking.SequenceTracker`.
+        dataloader: Of a single object tracking data set in test mode. Frames are read by
+            ``num_workers`` threads with the first transform of its pipeline; the rest of the
+            pipeline, the sampler and the batch size are not used.
+        evaluator: As for ``TestLoop``.
+        num_sequences: How many sequences advance together.
+        strict: Forward one sequence at a time: bit for bit the boxes of a test that tracks one
+            sequence after the other.
+        dtype: ``'float32'``, or ``'bfloat16'`` or ``'float16'`` for the backbone.
+        restart: Forget the sequences that an earlier run finished.
+        progress: Whether to show a bar.
+
+    Attributes:
+        failures: The sequences of all processes that failed in the last run.
+        waited: Seconds in which the last run waited for frames.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        num_sequences: int = 8,
+        strict: bool = False,
+        dtype: str = 'float32',
+        restart: bool = False,
+        progress: bool = True,
+    ) -> None:
+        super().__init__(runner, dataloader)
+        if dtype not in DTYPES:
+            raise ValueError(f'dtype is {dtype!r}, expected one of {", ".join(DTYPES)}')
+        if num_sequences < 1:
+            raise ValueError(f'num_sequences is {num_sequences}, expected 1 or more')
+        self.num_sequences, self.strict, self.dtype = num_sequences, strict, dtype
+        self.restart, self.progress = restart, progress
+        self.dataset = self.dataloader.dataset
+        self.sequences = SequenceTable(self.dataset)
+        is_evaluator = isinstance(evaluator, Evaluator)
+        self.evaluator = evaluator if is_evaluator else runner.build_evaluator(evaluator)
+        self.evaluator.dataset_meta = {**self.dataset.metainfo, 'sequences': self.sequences}
+        self.failures: list[FailedSequence] = []
+        self.waited = 0.0
+
+    def run(self) -> dict[str, float]:
+        """Track what is not finished, then compute the metrics.
+
+        Raises:
+            EvaluationError: If the model has no tracking loop, or the folders for the results hold
+                something else; and, when all is done, if sequences failed.
+        """
+        runner, model = self.runner, self._model()
+        with WorkDirLock('evaluation') as lock:
+            store = self._open_store(model, lock)
+            runner.call_hook('before_test')
+            runner.call_hook('before_test_epoch')
+            model.eval()
+            failed = self._track(model, store)
+            self.failures = [one for part in all_gather_object(failed) for one in part]
+            metrics = self.evaluator.evaluate(len(self.dataset))
+        runner.call_hook('after_test_epoch', metrics=metrics)
+        runner.call_hook('after_test')
+        if self.failures:
+            names = ', '.join(one.name for one in self.failures[:_MOST_NAMES])
+            raise EvaluationError(
+                f'{len(self.failures)} of {len(self.sequences)} sequences failed ({names}'
+                f'{", ..." if len(self.failures) > _MOST_NAMES else ""}), and the metrics are '
+                'without them; the log says why. Repair them and run the same command again: '
+                'the finished ones are kept'
+            )
+        return metrics
+
+    def _model(self) -> nn.Module:
+        model = self.runner.model
+        model = model.module if is_model_wrapper(model) else model
+        if not hasattr(model, 'loop'):
+            raise EvaluationError(
+                f'{type(model).__name__} has no tracking loop that could take several sequences; '
+                "test it with test_cfg=dict(type='TestLoop')"
+            )
+        return model
+
+    def _open_store(self, model: nn.Module, lock: WorkDirLock) -> TrackStore:
+        """Prepare the folder of the tracks, in the first process."""
+        settings = f'dtype={self.dtype}, strict={self.strict}'
+        identity = {
+            'weights': _hash_weights(model),
+            'model': hashlib.sha256(str(self.runner.cfg.model).encode()).hexdigest()[:16],
+            'settings': settings,
+            'version': __version__,
+        }
+        store = TrackStore(Path(self.runner.work_dir) / 'tracks', identity)
+        problem = [None]
+        if get_rank() == 0:
+            try:
+                lock.take(store.folder, create=True)
+                store.open(self.restart)
+            except ValueError as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0] is not None:
+            raise EvaluationError(problem[0])
+        return store
+
+    def _track(self, model: nn.Module, store: TrackStore) -> list[FailedSequence]:
+        """Track this process's share; gives the sequences that failed."""
+        share = self._share()
+        waiting = [index for index in share if not self._take_finished(index, store)]
+        if len(waiting) < len(share):
+            self.runner.logger.info(
+                f'{len(share) - len(waiting)} of {len(share)} sequences were finished before'
+            )
+        failed, hooks = [], self._frame_hooks()
+        with self._bar(share, waiting) as bar, _threads(self.dataloader.num_workers) as executor:
+            lock_step, count = self._lock_step(model, executor), itertools.count()
+            with _computing_in(model.loop.predictor, self.dtype):
+                for event in track_sequences(lock_step, self.sequences, waiting):
+                    if isinstance(event, Finished):
+                        store.write(event.sequence.name, event.track)
+                        self._evaluate(event)
+                    elif isinstance(event[1], Failure):
+                        failed.append(self._report(*event, bar))
+                    else:
+                        self._call_hooks(hooks, next(count), *event)
+                        bar.update()
+            self.waited = lock_step.waited
+        return failed
+
+    def _bar(self, share: list[int], waiting: list[int]) -> tqdm:
+        """Frames of this process; only the first process shows any."""
+        total = sum(map(self.sequences.length, share))
+        return tqdm(
+            total=total,
+            initial=total - sum(map(self.sequences.length, waiting)),
+            desc='test' if get_world_size() == 1 else f'test, 1 of {get_world_size()} processes',
+            unit='frame',
+            disable=not self.progress or get_rank() > 0,
+        )
+
+    def _share(self) -> list[int]:
+        """The sequences of this process, the longest first, so that all end at about one time."""
+        by_length = sorted(range(len(self.sequences)), key=self.sequences.length, reverse=True)
+        return by_length[get_rank() :: get_world_size()]
+
+    def _take_finished(self, index: int, store: TrackStore) -> bool:
+        """Hand a sequence that an earlier run finished to the metrics."""
+        if not store.has(self.sequences.name(index)):
+            return False
+        try:
+            sequence = self.sequences[index]
+        except (OSError, ValueError):  # told when its turn comes
+            return False
+        track = store.read(sequence)
+        if track is None:
+            return False
+        self._evaluate(Finished(index, sequence, track))
+        return True
+
+    def _lock_step(self, model: nn.Module, executor: Executor | None) -> LockStep:
+        load = self.dataset.pipeline.transforms[0]
+        bgr = model.data_preprocessor.channel_conversion
+
+        def read(path: str) -> np.ndarray:
+            frame = load({'img_path': path})['img']
+            return frame[..., ::-1] if bgr else frame
+
+        return LockStep(model.loop, read, self.num_sequences, executor, self.strict)
+
+    def _evaluate(self, done: Finished) -> None:
+        frames = done.track.frames(done.index)
+        self.evaluator.process([frame_record(done.sequence, frame) for frame in frames])
+
+    def _frame_hooks(self) -> list[Hook]:
+        """The hooks that want to see every frame."""
+        return [
+            hook
+            for hook in self.runner.hooks
+            if 'after_test_iter' in hook.get_triggered_stages()
+            and not isinstance(hook, (IterTimerHook, LoggerHook))
+            and getattr(hook, 'draw', True)  # TrackVisualizationHook may be told to do nothing
+        ]
+
+    def _call_hooks(
+        self, hooks: list[Hook], count: int, sequence: Sequence, frame: Tracked
+    ) -> None:
+        if not hooks:
+            return
+        sample = as_data_sample(frame_record(sequence, frame))
+        for hook in hooks:
+            hook.before_test_iter(self.runner, batch_idx=count)
+            hook.after_test_iter(self.runner, batch_idx=count, outputs=[sample])
+
+    def _report(self, sequence: Sequence | None, failure: Failure, bar: tqdm) -> FailedSequence:
+        """Say at once what went wrong, and count the frames that are left as done."""
+        name = self.sequences.name(failure.sequence)
+        place = 'its annotation'
+        if failure.frame_index is not None:
+            place = f'frame {failure.frame_index} ({sequence.frames[failure.frame_index]})'
+        reason = f'{type(failure.error).__name__}: {failure.error}'
+        self.runner.logger.error(f'{name} failed at {place}: {reason}')
+        for metric in self.evaluator.metrics:
+            getattr(metric, 'add_failure', lambda *_: None)(failure.sequence, f'{place}: {reason}')
+        bar.update(self.sequences.length(failure.sequence) - (failure.frame_index or 0))
+        return FailedSequence(name, place, reason)
+
+
+def _threads(count: int) -> AbstractContextManager[Executor | None]:
+    return ThreadPoolExecutor(count, 'read') if count else nullcontext()
+
+
+@contextmanager
+def _computing_in(predictor: Any, dtype: str) -> Iterator[None]:
+    before, predictor.dtype = predictor.dtype, dtype
+    try:
+        yield
+    finally:
+        predictor.dtype = before
+
+
+def _hash_weights(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
