@@ -1,6 +1,7 @@
 # make demo     track held-out videos with the tiny tracker and measure it
 # make test     run the tests
 # make check    look for mistakes in the style of the code
+# make vot      install the VOT toolkit (GPL) beside everything else, see docs/vot.md
 #
 # The first call makes .venv and installs everything in it; later calls start at once.
 #   make test PYTHON=python3.12        another Python (3.10 to 3.13)
@@ -8,6 +9,7 @@
 # What was asked for is kept until another call asks for something else.
 
 VENV := .venv
+VENV_VOT := .venv-vot
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
@@ -18,7 +20,7 @@ PYTHON ?= $(or $(firstword $(RECORD)),$(shell \
     $$name -c 'import venv' 2> /dev/null && echo $$name && break; done))
 TORCH ?= $(or $(wordlist 2,9,$(RECORD)),torch==2.13.0)
 
-.PHONY: demo test check clean FORCE
+.PHONY: demo test check vot clean FORCE
 
 demo: $(VENV)/installed
 	$(BIN)/python tools/demo.py
@@ -29,8 +31,19 @@ test: $(VENV)/installed
 check: $(VENV)/installed
 	$(BIN)/python -m ruff check .
 
+vot: $(VENV_VOT)/installed
+
+# A folder of its own: mmtrack imports the toolkit where it finds it.
+$(VENV_VOT)/installed: requirements-vot.txt
+	@echo 'Installing the VOT toolkit into $(VENV_VOT); this takes a minute, once.'
+	@rm -f $@
+	$(PYTHON) -m venv --clear $(VENV_VOT)
+	$(VENV_VOT)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-vot.txt
+	$(VENV_VOT)/bin/vot --help > /dev/null
+	@touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV_VOT)
 
 ifneq ($(strip $(PYTHON) $(TORCH)),$(RECORD))
 $(VENV)/installed: FORCE
