@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,8 +69,10 @@ class LockStepTestLoop(BaseLoop):
             pipeline, the sampler and the batch size are not used.
         evaluator: As for ``TestLoop``.
         num_sequences: How many sequences advance together.
-        strict: Forward one sequence at a time: bit for bit the boxes of a test that tracks one
-            sequence after the other.
+        num_streams: In how many batches, each in a thread of its own with its part of torch's
+            threads; 0 for one per thread of torch on a CPU, and one on a GPU.
+        strict: Forward one sequence at a time, in one stream: bit for bit the boxes of a test that
+            tracks one sequence after the other.
         dtype: ``'float32'``, or ``'bfloat16'`` or ``'float16'`` for the backbone.
         restart: Forget the sequences that an earlier run finished.
         progress: Whether to show a bar.
@@ -88,6 +91,7 @@ class LockStepTestLoop(BaseLoop):
         dataloader: DataLoader | dict,
         evaluator: Evaluator | dict | list,
         num_sequences: int = 8,
+        num_streams: int = 0,
         strict: bool = False,
         dtype: str = 'float32',
         restart: bool = False,
@@ -98,7 +102,12 @@ class LockStepTestLoop(BaseLoop):
             raise ValueError(f'dtype is {dtype!r}, expected one of {", ".join(DTYPES)}')
         if num_sequences < 1:
             raise ValueError(f'num_sequences is {num_sequences}, expected 1 or more')
-        self.num_sequences, self.strict, self.dtype = num_sequences, strict, dtype
+        if num_streams < 0:
+            raise ValueError(f'num_streams is {num_streams}, expected 0 or more')
+        on_gpu = next(runner.model.parameters()).is_cuda
+        automatic = 1 if strict or on_gpu else torch.get_num_threads()
+        self.num_sequences, self.num_streams = num_sequences, num_streams or automatic
+        self.strict, self.dtype = strict, dtype
         self.restart, self.progress = restart, progress
         self.dataset = self.dataloader.dataset
         self.sequences = SequenceTable(self.dataset)
@@ -178,9 +187,11 @@ class LockStepTestLoop(BaseLoop):
             )
         failed, hooks = [], self._frame_hooks()
         with self._bar(share, waiting) as bar, _threads(self.dataloader.num_workers) as executor:
-            lock_step, count = self._lock_step(model, executor), itertools.count()
-            with _computing_in(model.loop.predictor, self.dtype):
-                for event in track_sequences(lock_step, self.sequences, waiting):
+            lock_steps, count = self._lock_steps(model, executor), itertools.count()
+            threads = max(1, torch.get_num_threads() // len(lock_steps))
+            prepare = partial(torch.set_num_threads, threads)
+            with _computing_in(model.loop.predictor, self.dtype), _same_threads():
+                for event in track_sequences(lock_steps, self.sequences, waiting, prepare):
                     if isinstance(event, Finished):
                         store.write(event.sequence.name, event.track)
                         self._evaluate(event)
@@ -189,7 +200,7 @@ class LockStepTestLoop(BaseLoop):
                     else:
                         self._call_hooks(hooks, next(count), *event)
                         bar.update()
-            self.waited = lock_step.waited
+            self.waited = sum(one.waited for one in lock_steps) / len(lock_steps)
         return failed
 
     def _bar(self, share: list[int], waiting: list[int]) -> tqdm:
@@ -222,7 +233,7 @@ class LockStepTestLoop(BaseLoop):
         self._evaluate(Finished(index, sequence, track))
         return True
 
-    def _lock_step(self, model: nn.Module, executor: Executor | None) -> LockStep:
+    def _lock_steps(self, model: nn.Module, executor: Executor | None) -> list[LockStep]:
         load = self.dataset.pipeline.transforms[0]
         bgr = model.data_preprocessor.channel_conversion
 
@@ -230,7 +241,9 @@ class LockStepTestLoop(BaseLoop):
             frame = load({'img_path': path})['img']
             return frame[..., ::-1] if bgr else frame
 
-        return LockStep(model.loop, read, self.num_sequences, executor, self.strict)
+        streams = min(self.num_streams, self.num_sequences)
+        sizes = [len(part) for part in np.array_split(range(self.num_sequences), streams)]
+        return [LockStep(model.loop, read, size, executor, self.strict) for size in sizes]
 
     def _evaluate(self, done: Finished) -> None:
         frames = done.track.frames(done.index)
@@ -272,6 +285,16 @@ class LockStepTestLoop(BaseLoop):
 
 def _threads(count: int) -> AbstractContextManager[Executor | None]:
     return ThreadPoolExecutor(count, 'read') if count else nullcontext()
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """Streams set torch's number of threads, for themselves and for threads to come."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

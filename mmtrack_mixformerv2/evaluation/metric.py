@@ -57,7 +57,8 @@ class BenchmarkMetric(BaseVideoMetric):
     Args:
         protocol: Name of the benchmark, a key of
             :data:`~mmtrack_mixformerv2.evaluation.protocols.PROTOCOLS`.
-        outfile_prefix: See above; the tools put it into the work directory. By default no files are kept.
+        outfile_prefix: See above; the tools put it into the work directory. By default no files
+            are kept.
         tracker: Name in tables and plots; by default the name of the folder that the results go to.
         prefix: Of the names of the metrics.
         collect_device: mmtrack can only collect on the ``'cpu'``.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..files import replace_file
 from ..tracking.lock_step import Failure, LockStep, Tracked
+from ..tracking.streams import run_streams
 from .sequences import Sequence, SequenceTable
 
 _IDENTITY = 'run.json'
@@ -71,9 +73,18 @@ class Finished:
 
 
 def track_sequences(
-    lock_step: LockStep, table: SequenceTable, indices: Iterable[int]
+    lock_steps: SequenceOf[LockStep],
+    table: SequenceTable,
+    indices: Iterable[int],
+    prepare: Callable[[], None],
 ) -> Iterator[tuple[Sequence | None, Tracked | Failure] | Finished]:
     """Track sequences of a data set.
+
+    Args:
+        lock_steps: As many as :func:`~.tracking.streams.run_streams` is to run side by side.
+        table: The sequences.
+        indices: Which of them.
+        prepare: As for that function.
 
     Yields:
         Every frame and every failure with its sequence (None if it could not be read), and every
@@ -86,7 +97,7 @@ def track_sequences(
         running[index] = table[index]
         return running[index]
 
-    for events in lock_step.run(indices, load):
+    for events in run_streams(lock_steps, indices, load, prepare):
         for event in events:
             index = event.sequence
             sequence = running.get(index)
