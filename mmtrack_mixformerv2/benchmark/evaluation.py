@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -27,8 +28,8 @@ class EvaluationTiming:
     """Runs of one kind of evaluation.
 
     Attributes:
-        phases: Seconds of the main thread by phase, all runs together; ``decode`` is the time in
-            which it waited for frames.
+        phases: Seconds by phase, all runs together; of phases that run in several threads side by
+            side, the mean of these threads. ``decode`` is the time of waiting for frames.
         reads: Seconds of each frame that was read in this process, all runs together.
         wall: Seconds of all runs together.
     """
@@ -43,8 +44,8 @@ class EvaluationTiming:
 
     @property
     def rest(self) -> float:
-        """Part of the wall time that is in no phase."""
-        return 1 - sum(map(self.share, PHASES))
+        """Part of the wall time that is in no phase; metrics may run beside the others."""
+        return max(0.0, 1 - sum(map(self.share, PHASES)))
 
     @property
     def reading(self) -> float | None:
@@ -129,26 +130,31 @@ def _measured(loop: BaseLoop, result: EvaluationTiming) -> Iterator[None]:
         return frame
 
     transforms[0] = timed_read
-    for part, names, phase in (
-        (tracker.predictor, ('predict_batch', 'encode_templates_batch'), NETWORK),
-        (tracker, ('begin', 'look'), CROP),
-        (loop.evaluator, ('process', 'evaluate'), METRIC),
+    streams = min(getattr(loop, 'num_streams', 1), getattr(loop, 'num_sequences', 1))
+    for part, names, phase, threads in (
+        (tracker.predictor, ('predict_batch', 'encode_templates_batch'), NETWORK, streams),
+        (tracker, ('begin', 'look'), CROP, streams),
+        (loop.evaluator, ('process', 'evaluate'), METRIC, 1),
     ):
         for name in names:
-            setattr(part, name, _timed(getattr(part, name), result.phases, phase))
+            setattr(part, name, _timed(getattr(part, name), result.phases, phase, threads))
     if not hasattr(loop, 'waited'):
         loop.dataloader = _TimedLoader(loop.dataloader, result.phases)
     yield
     result.phases[DECODE] += getattr(loop, 'waited', 0.0)
 
 
-def _timed(call: Callable, phases: Counter[str], phase: str) -> Callable:
+def _timed(call: Callable, phases: Counter[str], phase: str, threads: int = 1) -> Callable:
+    lock = threading.Lock()
+
     def timed(*arguments: Any, **named: Any) -> Any:
         start = time.perf_counter()
         try:
             return call(*arguments, **named)
         finally:
-            phases[phase] += time.perf_counter() - start
+            seconds = (time.perf_counter() - start) / threads
+            with lock:
+                phases[phase] += seconds
 
     return timed
 

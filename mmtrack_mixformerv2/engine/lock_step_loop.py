@@ -70,7 +70,7 @@ class LockStepTestLoop(BaseLoop):
         evaluator: As for ``TestLoop``.
         num_sequences: How many sequences advance together.
         num_streams: In how many batches, each in a thread of its own with its part of torch's
-            threads; 0 for one per thread of torch on a CPU, and one on a GPU.
+            threads; 0 for one per thread of torch on a CPU, and two on a GPU.
         strict: Forward one sequence at a time, in one stream: bit for bit the boxes of a test that
             tracks one sequence after the other.
         dtype: ``'float32'``, or ``'bfloat16'`` or ``'float16'`` for the backbone.
@@ -105,7 +105,7 @@ class LockStepTestLoop(BaseLoop):
         if num_streams < 0:
             raise ValueError(f'num_streams is {num_streams}, expected 0 or more')
         on_gpu = next(runner.model.parameters()).is_cuda
-        automatic = 1 if strict or on_gpu else torch.get_num_threads()
+        automatic = 1 if strict else 2 if on_gpu else torch.get_num_threads()
         self.num_sequences, self.num_streams = num_sequences, num_streams or automatic
         self.strict, self.dtype = strict, dtype
         self.restart, self.progress = restart, progress
