@@ -9,7 +9,11 @@ PARTIAL = '.partial'  # end of the name of a file that is being written
 
 
 def replace_file(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file whole or not at all: beside its destination, renamed when it is on the disk."""
+    """Write a file whole or not at all: beside its destination, renamed when it is on the disk.
+
+    Raises:
+        OSError: If that cannot be done; it names the file, also where the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL)
@@ -19,5 +23,8 @@ def replace_file(path: str | os.PathLike, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)

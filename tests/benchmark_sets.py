@@ -51,9 +51,12 @@ def logged() -> Iterator[list[tuple[str, str]]]:
         def emit(self, record: logging.LogRecord) -> None:
             records.append((record.levelname, record.getMessage()))
 
-    logger = MMLogger.get_current_instance()
-    before, logger.handlers = logger.handlers, [Keep(logging.INFO)]
+    logger = MMLogger.get_current_instance()  # perhaps of a runner that only said errors
+    before = logger.handlers, logger.level
+    logger.handlers = [Keep(logging.INFO)]
+    logger.setLevel(logging.INFO)
     try:
         yield records
     finally:
-        logger.handlers = before
+        logger.handlers = before[0]
+        logger.setLevel(before[1])

@@ -1,4 +1,4 @@
-"""Random annotations and results, and a reference for success and precision in plain loops."""
+"""Sequences of random boxes, and a reference for success and precision in plain loops."""
 
 from __future__ import annotations
 
@@ -7,31 +7,16 @@ import math
 import numpy as np
 
 from mmtrack_mixformerv2.evaluation import Sequence
+from mmtrack_mixformerv2.evaluation.random_tracks import IMAGE_SIZE, random_result, random_truth
 
-WIDTH, HEIGHT = 320, 240
+HEIGHT, WIDTH = IMAGE_SIZE
+__all__ = ['HEIGHT', 'WIDTH', 'make_sequence', 'random_result', 'random_truth', 'reference']
 
 
 def make_sequence(boxes, name='car-1', visible=None, cover=None) -> Sequence:
     boxes = np.array(boxes, np.float64)
     visible = np.ones(len(boxes), bool) if visible is None else np.array(visible, bool)
     return Sequence(name, [f'{i + 1:08d}.jpg' for i in range(len(boxes))], boxes, visible, cover)
-
-
-def random_truth(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """Boxes ``(frames, 4)`` of a target that wanders, all inside the image, x and y above 0."""
-    steps = rng.normal(0, [6, 5, 2, 2], (frames, 4))
-    steps[0] = [WIDTH / 2, HEIGHT / 2, 60, 45]
-    boxes = np.clip(np.cumsum(steps, axis=0), [1, 1, 8, 8], [WIDTH - 90, HEIGHT - 80, 80, 70])
-    return np.round(boxes, 1)
-
-
-def random_result(rng: np.random.Generator, truth: np.ndarray) -> np.ndarray:
-    """A result that is near at first and drifts away, with what result files keep: 3 decimals."""
-    noise = rng.normal(0, 1, truth.shape) * np.linspace(1, 30, len(truth))[:, None]
-    result = np.nan_to_num(truth) + noise * rng.uniform(0.2, 1)
-    result[:, 2:] = np.maximum(result[:, 2:], 1)
-    result[0] = np.nan_to_num(truth[0])
-    return np.round(result, 3)
 
 
 def reference(truth, visible, result, unseen, no_box, positive_corner, repeats_empty) -> dict:

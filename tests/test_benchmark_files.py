@@ -55,6 +55,13 @@ def test_broken_lines_are_named_and_spare_line_ends_are_not(tmp_path):
     path.write_text('\n'.join([*boxes[:2], '1,2,30,-4', *boxes[3:]]))
     with pytest.raises(ValueError, match='GOT-10k_Val_000001: line 3 has size'):
         sequences[0]
+    for box in ('NaN,NaN,NaN,NaN', '1,2,0,4'):
+        path.write_text('\n'.join([box, *boxes[1:]]))
+        with pytest.raises(ValueError, match=f'is no box, .* first one in {path}'):
+            sequences[0]
+    path.write_bytes(b'\xff\xfe1\x00')
+    with pytest.raises(ValueError, match=f'{path} is no text file'):
+        sequences[0]
     path.unlink()
     with pytest.raises(FileNotFoundError, match='GOT-10k_Val_000001/groundtruth.txt'):
         sequences[0]
@@ -78,8 +85,9 @@ def test_a_list_that_would_lose_or_mix_sequences_is_refused(tmp_path, change, me
     lines = path.read_text().splitlines()
     del lines[2:]
     path.write_text('\n'.join(change(lines)))
-    with pytest.raises(ValueError, match=message):
-        DATASETS.build(settings)
+    for call in (DATASETS.build, check_data_files):
+        with pytest.raises(ValueError, match=message):
+            call(settings)
 
 
 @pytest.mark.parametrize('benchmark', sorted(set(ALL) - {'folder'}))
@@ -180,10 +188,23 @@ def test_broken_attributes_are_named(tmp_path):
         read_attributes(tmp_path / 'table.csv', ['airplane-1'])
 
 
+def test_attributes_are_looked_at_before_a_test(tmp_path):
+    settings = config('FolderDataset', folder(tmp_path)[0], attributes='attributes.csv')
+    with logged() as messages:
+        check_data_files(settings)
+    assert not messages  # that there are none is said when the data set is built
+    (tmp_path / 'attributes.csv').write_bytes(b'one,\xff')
+    with pytest.raises(ValueError, match='attributes.csv is no text file'):
+        check_data_files(settings)
+
+
 @pytest.mark.parametrize('word', ['2', '-1', 'x', 'nan', '0.5'])
 def test_flags_are_small_whole_numbers(tmp_path, word):
     made.write_text(tmp_path / 'flags.txt', ['0, 1.0;0', '', f'1 {word}'])
     with pytest.raises(ValueError, match=f"flags.txt: line 3 has '{word}', expected .* 0 to 1"):
+        read_flags(tmp_path / 'flags.txt')
+    (tmp_path / 'flags.txt').write_bytes(b'0,1,\xe9')
+    with pytest.raises(ValueError, match='flags.txt is no text file'):
         read_flags(tmp_path / 'flags.txt')
     made.write_text(tmp_path / 'flags.txt', ['0, 1.0;0', '1\t8'])
     assert read_flags(tmp_path / 'flags.txt', count=5, highest=8).tolist() == [0, 1, 0, 1, 8]
@@ -266,6 +287,18 @@ def test_folders_that_are_no_sequences_are_named(tmp_path):
     shutil.rmtree(tmp_path / 'three' / 'img')
     with pytest.raises(FileNotFoundError, match='three has a groundtruth.txt but no frames'):
         check_data_files(settings)
+
+
+def test_sequences_may_lie_in_folders_of_folders_and_be_links(tmp_path):
+    made.make_folder(tmp_path / 'root' / 'b')
+    made.make_folder(tmp_path / 'elsewhere')
+    (tmp_path / 'root' / 'a').symlink_to(tmp_path / 'elsewhere' / 'two')
+    (tmp_path / 'root' / 'c').symlink_to(tmp_path / 'root')  # has no end
+    assert [each.name for each in find_sequences(tmp_path / 'root')] == ['a', 'one', 'two']
+    assert [each.name for each in table('FolderDataset', tmp_path / 'root')] == ['a', 'one', 'two']
+    shutil.copytree(tmp_path / 'root' / 'b' / 'one', tmp_path / 'root' / 'd' / 'one')
+    with pytest.raises(ValueError, match='b/one/.* and d/one/.* would both be called one'):
+        check_data_files(config('FolderDataset', tmp_path / 'root'))
 
 
 def test_a_sequence_may_be_called_as_a_folder_of_frames(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 from pathlib import Path
@@ -18,6 +19,7 @@ from small_tracker import write_small_tracker
 
 from mmtrack_mixformerv2.evaluation.metric import BenchmarkMetric
 from mmtrack_mixformerv2.evaluation.report_files import read_report
+from mmtrack_mixformerv2.evaluation.submissions import SERVERS
 
 ALL_RIGHT = {'sot/success': 2000 / 21, 'sot/norm_precision': 100, 'sot/precision': 100}
 
@@ -111,6 +113,8 @@ def test_missing_videos_are_named_and_in_no_number(table, prefix):
     assert read_report(f'{prefix}.json').unscored['b'] == 'it was not tracked'
     # What an earlier run found is not taken for this run's.
     assert [path.name for path in Path(prefix).iterdir()] == ['a.txt.old']
+    assert Path(f'{prefix}_success.png.old').exists()
+    assert not Path(f'{prefix}_success.png').exists()
 
 
 def test_a_box_that_is_nan_is_named(table, prefix):
@@ -171,13 +175,15 @@ def test_wrong_settings_are_refused(table, prefix):
 
 
 @pytest.mark.parametrize('times', ['measured', 'unknown'])
-def test_a_server_gets_a_zip_file_only_if_its_rules_are_kept(prefix, times):
-    table = make_table(*(f'GOT-10k_Test_{i:06d}' for i in range(1, 181)), frames=2, first_only=True)
+def test_a_server_gets_a_zip_file_only_if_its_rules_are_kept(prefix, times, monkeypatch):
+    server = dataclasses.replace(SERVERS['got10k_test'], sequences=3)
+    monkeypatch.setitem(SERVERS, 'got10k_test', server)
+    table = make_table(*(f'GOT-10k_Test_{i:06d}' for i in range(1, 4)), frames=2, first_only=True)
     metric = make_metric(table, prefix, 'got10k_test')
-    for video in range(180):
+    for video in range(3):
         metric.process({}, frames_of(table, video, 0.125 if times == 'measured' else None))
     Path(prefix).parent.mkdir()
-    assert metric.evaluate(360) == {'sot/sequences': 180}
+    assert metric.evaluate(6) == {'sot/sequences': 3}
     assert Path(f'{prefix}.zip').exists() == (times == 'measured')
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import benchmark_layouts as made
@@ -181,6 +182,14 @@ def test_missing_frames_of_tnl2k_are_named(tmp_path):
     sequences = table('TNL2KTestDataset', tmp_path, made.make_tnl2k(tmp_path))
     Path(sequences[0].frames[4]).unlink()
     with pytest.raises(ValueError, match=r'imgs has 11 frames, but Fight_video_6-Done should .*12'):
+        sequences[0]
+
+
+def test_a_frame_too_many_would_move_the_others(tmp_path):
+    sequences = table('TNL2KTestDataset', tmp_path, made.make_tnl2k(tmp_path))
+    frame = Path(sequences[0].frames[0])
+    shutil.copy(frame, frame.with_name(f'0_{frame.name}'))
+    with pytest.raises(ValueError, match='imgs has 13 frames, but Fight_video_6-Done should .*12'):
         sequences[0]
 
 

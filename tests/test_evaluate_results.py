@@ -24,7 +24,7 @@ def data(tmp_path_factory) -> Path:
     for seed, name in enumerate(('ball', 'bird', 'boat')):
         boxes = write_frames(root / name, [f'{i:04d}.png' for i in range(FRAMES)], seed)
         write_boxes(root / name / 'groundtruth.txt', boxes)
-    write_lines(root / 'attributes.csv', ['ball,fast', 'bird,fast,small'])
+    write_lines(root / 'attributes.csv', ['ball,fast', 'bird,fast'])
     return root
 
 
@@ -67,7 +67,6 @@ def test_two_trackers_side_by_side(data, trackers, tmp_path, capsys):
     assert summary['exact'] == ['3', '95.24', '100.00', '100.00']
     assert summary['shifted'][:2] == ['3', f'{shifted:.2f}']
     assert attributes['fast'] == ['2', '95.24', f'{shifted:.2f}']
-    assert attributes['small'] == ['1', '95.24', f'{shifted:.2f}']
     assert {'ball', 'bird', 'boat'} < set(sequences)  # and the line on what was written
     assert read_report(out / 'shifted.json').overall.metrics['success'] == pytest.approx(shifted)
     made = sorted(path.relative_to(out).as_posix() for path in out.rglob('*') if path.is_file())
@@ -77,7 +76,7 @@ def test_two_trackers_side_by_side(data, trackers, tmp_path, capsys):
             *(f'{name}{end}' for name in trackers for end in ('.json', '_sequences.csv')),
             *(f'{name}_attributes.csv' for name in trackers),
             *(f'all_{curve}.png' for curve in curves),
-            *(f'attributes/{name}_{curve}.png' for name in ('fast', 'small') for curve in curves),
+            *(f'attributes/fast_{curve}.png' for curve in curves),
         ]
     )
 
@@ -107,6 +106,23 @@ def test_what_is_missing_or_wrong_is_named_and_there_are_no_numbers(data, tracke
     assert 'bird: bird.txt: line 1 has 3 numbers, expected 4' in printed.err
     run(data, *trackers.values(), '--allow-missing')
     assert 'shifted (partial: 1 of 3 sequences)' in capsys.readouterr().out
+    (folder / 'boat.txt').write_text('')
+    with pytest.raises(SystemExit) as stopped:  # nothing is left to score
+        run(data, *trackers.values(), '--allow-missing')
+    assert stopped.value.code == 1
+
+
+def test_rules_can_be_changed_and_their_numbers_are_kept_apart(data, trackers, tmp_path, capsys):
+    out = tmp_path / 'out'
+    rules = 'folder:positive_corner=True'
+    run(data, trackers['exact'], '--protocol', rules, '--out', out)
+    assert 'folder (positive_corner=True), in percent' in capsys.readouterr().out
+    assert read_report(out / 'exact.json').protocol == rules
+    with pytest.raises(SystemExit, match="by protocol '.*True', and these are of .* by 'folder'"):
+        run(data, trackers['exact'], '--out', out)
+    assert read_report(out / 'exact.json').protocol == rules
+    with pytest.raises(SystemExit, match='error: there is no protocol'):
+        run(data, trackers['exact'], '--protocol', 'LaSOT')
 
 
 def test_results_of_another_benchmark_are_refused(data, trackers, tmp_path):
@@ -137,7 +153,6 @@ def test_submissions_are_compared_with_the_rules(data, trackers, capsys):
     [
         (['a', 'b', '--names', 'x'], '--names: 1 names for 2 RESULTS'),
         (['a/results.zip', 'a/results'], 'the names a, a are too much alike'),
-        (['a', '--protocol', 'LaSOT'], "invalid choice: 'LaSOT'"),
     ],
 )
 def test_wrong_arguments(data, capsys, arguments, message):

@@ -257,3 +257,30 @@ def test_an_unknown_protocol_is_answered_with_the_known_ones():
     assert all(get_protocol(name).name == name for name in PROTOCOLS)
     with pytest.raises(ValueError, match="no protocol 'LaSOT'.*'lasot', 'lasot_ext'.*'folder'"):
         get_protocol('LaSOT')
+
+
+def test_rules_can_be_changed_and_the_name_says_so():
+    protocol = get_protocol('lasot:positive_corner=False:no_box=missed')
+    assert (protocol.positive_corner, protocol.no_box, protocol.repeats_empty) == (
+        False,
+        'missed',
+        True,
+    )
+    assert protocol.name == 'lasot:no_box=missed:positive_corner=False'
+    assert protocol.title == 'LaSOT (no_box=missed, positive_corner=False)'
+    assert get_protocol(protocol.name) == protocol
+    assert get_protocol('lasot:positive_corner=True') is PROTOCOLS['lasot']
+    border = [[10.0, 10, 20, 20], [0.0, 10, 20, 20]]
+    both = [
+        ope.curves(make_sequence(border), border, get_protocol(name)).success[0]
+        for name in ('lasot', 'lasot:positive_corner=False')
+    ]
+    assert both == [0.5, 1]
+
+
+@pytest.mark.parametrize('change', ['corner=False', 'unseen', 'unseen=False', 'name=x', ''])
+def test_what_is_no_rule_is_answered_with_the_rules(change):
+    with pytest.raises(ValueError, match=r'is no rule; these are: unseen=missed\|counted; no_box='):
+        get_protocol(f'lasot:{change}')
+    with pytest.raises(ValueError, match='the rules of GOT-10k val cannot be changed'):
+        get_protocol(f'got10k:{change}')

@@ -10,6 +10,7 @@ from random_tracks import HEIGHT, WIDTH, make_sequence, random_result, random_tr
 
 from mmtrack_mixformerv2.evaluation import got10k, ope, read_boxes
 from mmtrack_mixformerv2.evaluation.protocols import PROTOCOLS
+from mmtrack_mixformerv2.evaluation.toolkit_comparison import Tracks, score_with_got10k
 
 experiments = pytest.importorskip('got10k.experiments')
 
@@ -84,62 +85,43 @@ def test_ao_and_sr_are_those_of_the_toolkit(tmp_path, odd):
             assert ours['SR_0.5'] == pytest.approx(100 * theirs['sr'], abs=1e-6)
 
 
-def report_otb(root: Path, tracks: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
-    """Numbers that the toolkit's OTB measures give, in percent, through its layout of NfS."""
-    for name, (truth, _) in tracks.items():
-        folder = root / 'data' / name / '240'
-        touch_frames(folder / name, len(truth), 5)
-        corners = np.hstack([truth[:, :2], truth[:, :2] + truth[:, 2:]]).astype(int)
-        lines = [f'0 {" ".join(map(str, box))} {i} 0 0 0 "a"' for i, box in enumerate(corners)]
-        (folder / f'{name}.txt').write_text('\n'.join(lines))
-    experiment = experiments.ExperimentNfS(
-        str(root / 'data'), 240, str(root / 'results'), str(root / 'reports')
-    )
-    for name, (_, result) in tracks.items():
-        write_rows(Path(experiment.result_dir, 'ours', f'{name}.txt'), result, '%.3f')
-    overall = experiment.report(['ours'])['ours']['overall']
-    return dict(success=100 * overall['success_score'], precision=100 * overall['precision_score'])
-
-
-def score(tracks: dict[str, tuple[np.ndarray, np.ndarray]], name: str) -> dict[str, float]:
-    numbers = ope.summary(
-        [ope.curves(make_sequence(t), r, PROTOCOLS[name]) for t, r in tracks.values()]
-    )
+def score(tracks: Tracks, name: str) -> dict[str, float]:
+    numbers = ope.summary([ope.curves(*track, PROTOCOLS[name]) for track in tracks])
     del numbers['norm_precision']  # the toolkit has none
     return numbers
 
 
-def whole_pixel_tracks(start=(0, 0)) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    rng, tracks = np.random.default_rng(5), {}
+def whole_pixel_tracks(start=(0, 0)) -> Tracks:
+    rng, tracks = np.random.default_rng(5), []
     for name, frames in (('bee', 60), ('cup', 25), ('dog', 110)):
         truth = np.trunc(random_truth(rng, frames))
         result = random_result(rng, truth)
         if name == 'cup':
             result = np.trunc(result)
-        tracks[name] = truth + [*start, 0, 0], result + [*start, 0, 0]
+        tracks.append((make_sequence(truth + [*start, 0, 0], name), result + [*start, 0, 0]))
     return tracks
 
 
-def test_success_and_precision_are_those_of_the_toolkit_on_plain_boxes(tmp_path):
+def test_success_and_precision_are_those_of_the_toolkit_on_plain_boxes():
     tracks = whole_pixel_tracks()
-    theirs = report_otb(tmp_path, tracks)
+    theirs = score_with_got10k(tracks)
     for name in ('lasot', 'tnl2k', 'nfs', 'otb100', 'uav123', 'folder'):
         assert score(tracks, name) == pytest.approx(theirs, abs=1e-6)
 
 
-def test_the_toolkit_keeps_boxes_at_the_border_where_otb_does_not(tmp_path):
+def test_the_toolkit_keeps_boxes_at_the_border_where_otb_does_not():
     tracks = whole_pixel_tracks(start=(-150, -100))
-    theirs = report_otb(tmp_path, tracks)
+    theirs = score_with_got10k(tracks)
     assert score(tracks, 'folder') == pytest.approx(theirs, abs=1e-6)
     ours = score(tracks, 'otb100')
     assert ours['success'] < theirs['success'] - 5
     assert ours['precision'] > theirs['precision']
 
 
-def test_the_toolkit_does_not_repeat_a_box_for_an_empty_one_as_otb_does(tmp_path):
+def test_the_toolkit_does_not_repeat_a_box_for_an_empty_one_as_otb_does():
     tracks = whole_pixel_tracks()
-    for _, result in tracks.values():
+    for _, result in tracks:
         result[7::9, 2] = 0
-    theirs = report_otb(tmp_path, tracks)
+    theirs = score_with_got10k(tracks)
     assert score(tracks, 'folder') == pytest.approx(theirs, abs=1e-6)
     assert score(tracks, 'otb100')['success'] > theirs['success'] + 1

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import benchmark_layouts as made
+import cv2
+import numpy as np
 import pytest
 
 from mmtrack_mixformerv2.datasets.info_files import convert
@@ -235,13 +237,34 @@ def test_own_folders(tmp_path):
     made.write_text(tmp_path / 'a,b' / 'groundtruth.txt', ['10,20,16,16'])
     conversion = convert('folder', tmp_path, 'test', progress=False)
     assert len(conversion.problems) == 1 and 'but no frames' in conversion.problems[0]
+    assert 'a,b' in [item.name for item in conversion.sound]  # no list, so no harm
     assert {item.name: item.problems for item in conversion.broken} == {
-        'a,b': ['the path a,b has a comma, which separates the fields of an info file'],
         'one': [
             f'{path} has 11 lines, expected 1 or 12: frames are 1 to 12',
             f'{path}: line 3 is [200.0, 5.0, 10.0, 10.0], outside of the image of 96 x 72 pixels',
         ],
     }
+
+
+def test_comma_in_a_path_of_an_info_file(tmp_path):
+    made.write_sequence(tmp_path / 'a,b' / 'imgs', ['1.png'], 0)
+    made.write_text(tmp_path / 'a,b' / 'groundtruth.txt', ['10,20,16,16'])
+    (item,) = convert('tnl2k', tmp_path, 'test', progress=False).checked
+    assert item.problems == [
+        'the path a,b/imgs has a comma, which separates the fields of an info file'
+    ]
+
+
+def test_frames_of_another_size_are_found_by_decoding(tmp_path):
+    made.make_folder(tmp_path)
+    (tmp_path / 'one' / '3.png').unlink()  # a link
+    cv2.imwrite(str(tmp_path / 'one' / '3.png'), np.zeros((20, 30, 3), np.uint8))
+    assert not convert('folder', tmp_path, 'test', progress=False).broken
+    (item,) = convert('folder', tmp_path, 'test', decode=True, progress=False).broken
+    assert item.problems == [
+        'frames of another size than the first, 96 x 72 pixels: 3.png (1 in all) in '
+        f'{tmp_path / "one"}'
+    ]
 
 
 @pytest.mark.parametrize(

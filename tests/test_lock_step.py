@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count as ticks
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +16,8 @@ from mmengine.config import Config
 from mmtrack.registry import MODELS
 from small_tracker import MODEL, write_small_tracker
 
-from mmtrack_mixformerv2.tracking import SequenceTracker, TrackingSettings
-from mmtrack_mixformerv2.tracking.lock_step import Failure, LockStep, Tracked
+from mmtrack_mixformerv2.tracking import SequenceTracker, TrackingSettings, lock_step
+from mmtrack_mixformerv2.tracking.lock_step import Failure, LockStep
 
 LENGTHS = (9, 1, 14, 5, 11, 2)
 
@@ -191,6 +193,12 @@ def test_frames_are_read_ahead_by_threads_but_not_far(clips):
         assert all(name.startswith('reader') for name in counted.threads)
 
 
+def test_a_sequence_without_frames_is_reported(clips):
+    boxes, failures = together(tracker(Batches()), [Clip([]), clips[3]], count=1)
+    assert failures[0].frame_index is None and 'no frames' in str(failures[0].error)
+    assert list(boxes) == [1] and len(boxes[1]) == LENGTHS[3]
+
+
 def test_there_must_be_a_place():
     with pytest.raises(ValueError, match='num_sequences is 0, expected 1 or more'):
         LockStep(tracker(), read, 0)
@@ -241,7 +249,11 @@ def test_16_bits_in_the_backbone_move_a_box_by_less_than_half_a_pixel(model, cli
     assert 0 < np.abs(box - exact).max() * MODEL['backbone']['search_size'] < 0.5
 
 
-def test_tracked_frames_say_how_long_they_took(clips):
-    steps = LockStep(tracker(), read, 2).run(range(2), clips.__getitem__)
-    frames = [event for events in steps for event in events]
-    assert all(isinstance(frame, Tracked) and frame.seconds > 0 for frame in frames)
+@pytest.mark.parametrize('side_by_side', [1, 4])
+def test_the_times_of_frames_add_up_to_time_on_the_clock(clips, monkeypatch, side_by_side):
+    monkeypatch.setattr(lock_step, 'time', SimpleNamespace(perf_counter=ticks(step=8).__next__))
+    engine = LockStep(tracker(), read, 2, side_by_side=side_by_side)
+    first, *_, last = engine.run([0, 2], clips.__getitem__)
+    assert [frame.seconds for frame in first] == [4 / side_by_side] * 2
+    assert [frame.seconds for frame in last] == [8 / side_by_side]
+    assert engine.waited == 8 * LENGTHS[2]

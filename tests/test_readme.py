@@ -1,4 +1,4 @@
-"""What the README says can be pasted, is there, and is true."""
+"""What the README and the documents say can be pasted, is there, and is true."""
 
 from __future__ import annotations
 
@@ -17,12 +17,40 @@ from tools_loader import load_tool
 from mmtrack_mixformerv2.analysis import analyse
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / 'README.md').read_text()
-BLOCKS = re.findall(r'^```(\w+)\n(.*?)^```$', README, re.MULTILINE | re.DOTALL)
-PROSE = re.sub(r'^```.*?^```$', '', README, flags=re.MULTILINE | re.DOTALL)
-INLINE = [' '.join(code.split()) for code in re.findall(r'`([^`]+)`', PROSE)]
-LINES = [line for kind, text in BLOCKS if kind == 'bash' for line in text.splitlines()]
-CODE = [*INLINE, *(line.split('  #')[0].strip() for line in LINES)]
+
+
+class Document:
+    """A text in Markdown, in parts.
+
+    Attributes:
+        name: Its path from the root of the repository.
+        blocks: Language and text of each block of code.
+        prose: The text without these.
+        code: What is in the prose between back quotes, and every command in a block.
+    """
+
+    def __init__(self, path: Path) -> None:
+        text = path.read_text()
+        self.name = path.relative_to(ROOT).as_posix()
+        self.blocks = re.findall(r'^```(\w+)\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+        self.prose = re.sub(r'^```.*?^```$', '', text, flags=re.MULTILINE | re.DOTALL)
+        inline = [' '.join(code.split()) for code in re.findall(r'`([^`]+)`', self.prose)]
+        shell = [text.replace('\\\n', ' ') for kind, text in self.blocks if kind == 'bash']
+        lines = [line for text in shell for line in unrolled(text)]
+        self.code = [*inline, *(line.split('  #')[0].strip() for line in lines)]
+
+
+def unrolled(script: str) -> list[str]:
+    """The lines of a script, with all values of its loops."""
+    loops = re.findall(r'for (\w+) in ([^;]+); do', script)
+    lines = script.splitlines()
+    for name, values in loops:
+        lines = [line.replace(f'${{{name}}}', v) for line in lines for v in values.split()]
+    return list(dict.fromkeys(lines))
+
+
+README = Document(ROOT / 'README.md')
+DOCUMENTS = [README, *map(Document, sorted((ROOT / 'docs').glob('*.md')))]
 
 CONFIG_FOLDER = 'configs/mixformerv2'
 CONFIG = f'{CONFIG_FOLDER}/mixformerv2-tiny_test-synthetic.py'
@@ -31,8 +59,9 @@ WEIGHTS = 'weights/mixformerv2-tiny_synthetic.pth'
 
 def commands() -> list[tuple[str, str]]:
     """Tool, e.g. ``analysis_tools/get_flops``, and arguments of every command with arguments."""
-    found = [re.search(r'python tools/([\w/]+)\.py (.+)', code) for code in CODE]
-    return [match.groups() for match in found if match]
+    codes = [code for document in DOCUMENTS for code in document.code]
+    found = [re.search(r'python tools/([\w/]+)\.py (.+)', code) for code in codes]
+    return list(dict.fromkeys(match.groups() for match in found if match))
 
 
 # ---- the Python block --------------------------------------------------------------------------
@@ -63,7 +92,7 @@ def clip(tmp_path) -> str:
 
 
 def test_python_block_tracks_a_clip(weights, clip, monkeypatch, capsys):
-    (block,) = [text for kind, text in BLOCKS if kind == 'python']
+    (block,) = [text for kind, text in README.blocks if kind == 'python']
     for written, real in ((f"'{WEIGHTS}'", repr(weights)), ("'video.mp4'", repr(clip))):
         assert block.count(written) == 1
         block = block.replace(written, real)
@@ -79,25 +108,46 @@ def test_python_block_tracks_a_clip(weights, clip, monkeypatch, capsys):
 # ---- files and commands ------------------------------------------------------------------------
 
 
-def named_files() -> list[str]:
-    """Files of this repository, from its root; names of what a command writes are left out."""
-    text = '\n'.join(code for code in (*CODE, *(text for _, text in BLOCKS)))
-    folders = r'configs|tools|tests|weights/mixformerv2|mmtrack_mixformerv2'
-    paths = re.findall(rf'(?<![\w/.-])(?:{folders})[\w*-]*/?[\w./*-]*\.(?:py|sh|pth)\b', text)
-    configs = re.findall(r'(?<![\w/.-])mixformerv2-[\w*-]+\.py\b', text)
-    package = re.findall(r'^\| `([\w/]+(?:\.py|/))`(?:, `([\w/]+)`)? \|', PROSE, re.MULTILINE)
-    return sorted(
-        {
+def named_files() -> list[tuple[str, str]]:
+    """Documents, and files of this repository that they name, from its root.
+
+    Names of what a command writes are left out.
+    """
+    found = {}
+    for document in DOCUMENTS:
+        text = '\n'.join([*document.code, *(text for _, text in document.blocks)])
+        folders = r'configs|tools|tests|weights/mixformerv2|mmtrack_mixformerv2'
+        paths = re.findall(rf'(?<![\w/.-])(?:{folders})[\w*-]*/?[\w./*-]*\.(?:py|sh|pth)\b', text)
+        configs = re.findall(r'(?<![\w/.-])mixformerv2-[\w*-]+\.py\b', text)
+        rows = re.findall(
+            r'^\| `([\w/]+(?:\.py|/))`(?:, `([\w/]+)`)? \|', document.prose, re.MULTILINE
+        )
+        package = [name for row in rows for name in row if name] if document is README else []
+        for name in (
             *paths,
             *(f'{CONFIG_FOLDER}/{name}' for name in configs),
-            *(f'mmtrack_mixformerv2/{name}' for row in package for name in row if name),
-        }
-    )
+            *(f'mmtrack_mixformerv2/{name}' for name in package),
+        ):
+            found.setdefault(name, document.name)
+    return sorted((document, name) for name, document in found.items())
 
 
-@pytest.mark.parametrize('pattern', named_files())
-def test_named_file_exists(pattern):
-    assert list(ROOT.glob(pattern)), f'README.md names {pattern}, which is not there'
+@pytest.mark.parametrize(('document', 'pattern'), named_files())
+def test_named_file_exists(document, pattern):
+    assert list(ROOT.glob(pattern)), f'{document} names {pattern}, which is not there'
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda document: document.name)
+def test_links_lead_somewhere(document):
+    for link in re.findall(r'\]\(([^)\s]+)\)', document.prose):
+        if '://' in link:
+            continue
+        name, _, heading = link.partition('#')
+        path = (ROOT / document.name).parent / name if name else ROOT / document.name
+        assert path.is_file(), f'{document.name} links {link}, which is not there'
+        titles = re.findall(r'^#+ (.+)$', path.read_text(), re.MULTILINE)
+        anchors = {re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-') for title in titles}
+        assert not heading or heading in anchors, f'{document.name} links {link}: no such heading'
 
 
 def test_names_are_found():
@@ -110,12 +160,13 @@ def test_names_are_found():
         'mmtrack_mixformerv2/models/',
         f'{CONFIG_FOLDER}/mixformerv2-b_test-*.py',
     }
-    assert kinds <= set(named_files())
+    assert kinds <= {name for _, name in named_files()}
     assert {'demo', 'train', 'test', 'render_sequences'} <= {tool for tool, _ in commands()}
 
 
 def test_make_targets_exist():
-    targets = {match[1] for match in (re.match(r'make (\w+)', code) for code in CODE) if match}
+    codes = [code for document in DOCUMENTS for code in document.code]
+    targets = {match[1] for match in (re.match(r'make (\w+)', code) for code in codes) if match}
     assert targets
     rules = set(re.findall(r'^(\w+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
     assert targets <= rules
@@ -140,7 +191,7 @@ def test_command_is_understood(tool, arguments, monkeypatch, capsys):
 
 def table_rows() -> list[tuple[str, list[str]]]:
     """Name of a config, and the cells beside it."""
-    rows = re.findall(r'^\| `(mix[a-z0-9]+-[^`]+\.py)` \|(.*)\|$', PROSE, re.MULTILINE)
+    rows = re.findall(r'^\| `(mix[a-z0-9]+-[^`]+\.py)` \|(.*)\|$', README.prose, re.MULTILINE)
     return [(name, [cell.strip() for cell in cells.split('|')]) for name, cells in rows]
 
 

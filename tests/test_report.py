@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from layouts import write_frames
+from matplotlib import colormaps
 from random_tracks import make_sequence
 from sequence_lists import SequenceList, make_table, still_boxes, write_results
 
@@ -18,6 +19,7 @@ from mmtrack_mixformerv2.evaluation.protocols import PROTOCOLS
 from mmtrack_mixformerv2.evaluation.report import score_folder
 from mmtrack_mixformerv2.evaluation.report_files import (
     attribute_table,
+    notes_text,
     read_report,
     sequence_table,
     summary_table,
@@ -27,6 +29,7 @@ from mmtrack_mixformerv2.evaluation.report_files import (
 )
 from mmtrack_mixformerv2.evaluation.result_files import Result, write_result
 
+FIRST_COLOR, SECOND_COLOR = colormaps['tab10'].colors[:2]
 FOLDER, GOT10K = PROTOCOLS['folder'], PROTOCOLS['got10k']
 # How many of four frames are right, and the attributes.
 SEQUENCES = {'a': (4, ('Fast Motion', 'Blur')), 'b': (2, ('Blur',)), 'c': (1, ())}
@@ -141,6 +144,27 @@ def test_what_cannot_be_scored_is_named_and_in_no_number(table, tmp_path):
     assert json.loads((tmp_path / 'x.json').read_text())['complete'] is False
 
 
+def test_what_is_odd_is_noted_and_scored(table, tmp_path):
+    folder = write_tracker(tmp_path / 'x', table)
+    (folder / 'b.txt').write_text('11,20,30,40\n' * 3 + '11,20,-3,40\n')
+    report = score_folder(folder, table, FOLDER, 'x')
+    assert report.complete
+    assert notes_text(report) == (
+        'x has 1 results that are odd, e.g. b.txt has boxes without area: '
+        'line 4 is [11.0, 20.0, -3.0, 40.0]'
+    )
+    write_report(report, tmp_path / 'x.json')
+    assert read_report(tmp_path / 'x.json').notes == report.notes
+
+
+def test_a_tracker_without_any_result_has_no_numbers(table, tmp_path):
+    (tmp_path / 'a.txt').write_text('')
+    report = score_folder(tmp_path, table, FOLDER, 'x')
+    assert len(report.unscored) == 3 and report.overall.metrics == {}
+    last = summary_table([report]).splitlines()[-1]
+    assert last.split() == ['x', '(partial:', '0', 'of', '3', 'sequences)', '0']
+
+
 def test_a_broken_annotation_is_no_reason_to_stop(table, tmp_path):
     folder = write_tracker(tmp_path / 'x', table)
     table[1] = dataclasses.replace(table[1], visible=np.ones(4, bool))
@@ -227,7 +251,8 @@ def test_plots_show_every_tracker_with_its_number_best_first(report, table, tmp_
     assert axes.get_title() == 'Success on folder'
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts == ['x [55.6]', 'y [39.7]']  # 7/12 and 5/12 of 20/21
-    best, _ = axes.get_lines()
+    best, worse = axes.get_lines()
+    assert (worse.get_color(), best.get_color()) == (FIRST_COLOR, SECOND_COLOR)
     np.testing.assert_allclose(best.get_xdata(), np.arange(21) / 20)
     np.testing.assert_allclose(best.get_ydata(), [7 / 12] * 20 + [0])
     (axes,) = draw_curves([other, report], 'precision', 'Blur').axes

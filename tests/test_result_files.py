@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +77,21 @@ def test_files_of_other_tools_are_read(sequence, tmp_path, between):
     assert boxes.tolist() == [[9, 20, 29, 40], [10, 21, 0, -4], [9, 20, 29, 40]]
 
 
+def test_what_is_odd_but_can_be_scored_is_noted(sequence, tmp_path):
+    (tmp_path / 'car-1.txt').write_text('20,20,30,40\n10,20,0,40\n10,20,30,-1\n')
+    first, empty = read_result(tmp_path, sequence, 'plain').notes
+    assert first.endswith(
+        'car-1.txt: line 1 is [20.0, 20.0, 30.0, 40.0], and the tracker is given '
+        '[10.0, 20.0, 30.0, 40.0] in the first frame of car-1'
+    )
+    assert empty.endswith(
+        'car-1.txt has boxes without area: line 2 is [10.0, 20.0, 0.0, 40.0]; '
+        'line 3 is [10.0, 20.0, 30.0, -1.0]'
+    )
+    write_result(tmp_path, 'car-1', Result(BOXES[[0, 0, 0]]), 'plain')
+    assert read_result(tmp_path, sequence, 'plain').notes == ()
+
+
 @pytest.mark.parametrize(
     ('lines', 'message'),
     [
@@ -83,7 +100,8 @@ def test_files_of_other_tools_are_read(sequence, tmp_path, between):
         (['10,20,30,40', 'nan,nan,nan,nan', '1,2,3,4'], 'car-1.txt: line 2 is NaN'),
         (['10,20,30,40', '1,2,inf,4', '1,2,3,4'], "line 2 is '1,2,inf,4'; a box is four finite"),
         (['10,20,30,40', '', '1,2,3'], 'line 2 is empty; line 3 has 3 numbers, expected 4'),
-        (['10,20,40,60'] * 3, r'begins with .*60.0\], and the tracker is given .*40.0\] in the'),
+        (['10,20,40,60'] * 3, r'car-1.txt: line 1 is .*60.0\], .* given .* boxes are x1,y1,x2,y2'),
+        (['35,20,30,40'] * 3, r'car-1.txt: line 1 is \[35.0, .* the file is of another sequence'),
     ],
 )
 def test_what_does_not_fit_is_named(sequence, tmp_path, lines, message):
@@ -124,6 +142,27 @@ def test_results_of_another_benchmark_are_not_taken(tmp_path):
         open_results(tmp_path / 'nowhere', ['a'], 'plain'),
     ):
         pass
+
+
+def test_a_zip_file_that_is_damaged_or_locked_is_named(tmp_path):
+    folder = write_results(tmp_path / 'x', make_table('a', frames=99))
+    archive = Path(shutil.make_archive(str(tmp_path / 'x'), 'zip', folder))
+    whole = archive.read_bytes()
+    data = len(zipfile.ZipFile(archive).infolist()[0].filename) + 30  # behind the header
+    for start, damage, message in (
+        (data, bytes([255] * 8), 'neither a folder nor a whole zip file'),
+        (6, b'\1', 'cannot be unpacked here: .*password'),
+    ):
+        content = bytearray(whole)
+        content[start : start + len(damage)] = damage
+        if start == 6:  # the same flag in the list of files at the end
+            content[whole.index(b'PK\1\2') + 8] = 1
+        archive.write_bytes(content)
+        with (
+            pytest.raises(ValueError, match=message),
+            open_results(archive, ['a'], 'plain'),
+        ):
+            pass
 
 
 def test_files_of_no_sequence_are_found(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from test_lock_step import Batches, alone, clip, read, tracker
 
 from mmtrack_mixformerv2.tracking.lock_step import LockStep
-from mmtrack_mixformerv2.tracking.streams import run_streams
+from mmtrack_mixformerv2.tracking.streams import THREAD_NAME, run_streams
 
 LENGTHS = (9, 1, 14, 5, 11, 2, 3)
 
@@ -21,7 +21,7 @@ def clips():
 
 
 def stream_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
 
 
 @pytest.mark.parametrize('count', [1, 2, 3])
@@ -56,5 +56,6 @@ def test_who_stops_listening_leaves_no_thread_behind(clips):
     steps = [LockStep(tracker(Batches()), read, 1) for _ in range(3)]
     events = run_streams(steps, range(len(clips)), clips.__getitem__)
     next(events)
+    assert stream_threads()
     events.close()
     assert not stream_threads()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sequence_lists import make_table, write_results
 
 from mmtrack_mixformerv2.evaluation.protocols import PROTOCOLS
-from mmtrack_mixformerv2.evaluation.submissions import check_submission, write_submission
+from mmtrack_mixformerv2.evaluation.submissions import (
+    SERVERS,
+    check_submission,
+    write_submission,
+)
 
 GOT10K, TRACKINGNET = PROTOCOLS['got10k_test'], PROTOCOLS['trackingnet']
 FIRST = 'GOT-10k_Test_000001'
@@ -26,40 +29,38 @@ def times(folder: Path) -> Path:
     return folder / FIRST / f'{FIRST}_time.txt'
 
 
-@pytest.fixture(scope='module')
-def got10k():
-    return make_table(*(f'GOT-10k_Test_{i:06d}' for i in range(1, 181)), first_only=True)
-
-
-@pytest.fixture(scope='module')
-def trackingnet():
-    return make_table(*(f'{i:04x}-video_0' for i in range(511)), frames=2, first_only=True)
-
-
-@pytest.fixture(scope='module')
-def whole(got10k, tmp_path_factory) -> Path:
-    return write_results(tmp_path_factory.mktemp('whole'), got10k, 'got10k')
+@pytest.fixture
+def small_tests(monkeypatch) -> None:
+    """Test sets of three sequences, which is all that most rules need."""
+    for name, server in SERVERS.items():
+        monkeypatch.setitem(SERVERS, name, dataclasses.replace(server, sequences=3))
 
 
 @pytest.fixture
-def results(whole) -> Iterator[Path]:
-    """The same; whatever a test does to the first sequence is mended afterwards."""
-    kept = {path: path.read_bytes() for path in (boxes(whole), times(whole))}
-    yield whole
-    for path, content in kept.items():
-        path.write_bytes(content)
+def got10k(small_tests):
+    return make_table(*(f'GOT-10k_Test_{i:06d}' for i in range(1, 4)), first_only=True)
 
 
-@pytest.fixture(scope='module')
-def flat(trackingnet, tmp_path_factory) -> Path:
-    return write_results(tmp_path_factory.mktemp('flat'), trackingnet, 'trackingnet')
+@pytest.fixture
+def trackingnet(small_tests):
+    return make_table(*(f'{i:04x}-video_0' for i in range(3)), frames=2, first_only=True)
 
 
-def test_got10k(got10k, whole, tmp_path):
-    write_submission(whole, got10k, GOT10K, tmp_path / 'a.zip')
+@pytest.fixture
+def results(got10k, tmp_path) -> Path:
+    return write_results(tmp_path / 'results', got10k, 'got10k')
+
+
+@pytest.fixture
+def flat(trackingnet, tmp_path) -> Path:
+    return write_results(tmp_path / 'flat', trackingnet, 'trackingnet')
+
+
+def test_got10k(got10k, results, tmp_path):
+    write_submission(results, got10k, GOT10K, tmp_path / 'a.zip')
     with zipfile.ZipFile(tmp_path / 'a.zip') as archive:
         names = archive.namelist()
-        assert len(names) == 360
+        assert len(names) == 6
         assert names[:2] == [f'{FIRST}/{FIRST}_001.txt', f'{FIRST}/{FIRST}_time.txt']
         assert archive.read(names[0]) == b'10.0000,20.0000,30.0000,40.0000\n' * 4
         assert archive.read(names[1]) == b'0.12500000\n' * 4
@@ -70,7 +71,7 @@ def test_got10k(got10k, whole, tmp_path):
 def test_trackingnet(trackingnet, flat, tmp_path):
     write_submission(flat, trackingnet, TRACKINGNET, tmp_path / 'a.zip')
     with zipfile.ZipFile(tmp_path / 'a.zip') as archive:
-        assert sorted(archive.namelist()) == [f'{i:04x}-video_0.txt' for i in range(511)]
+        assert sorted(archive.namelist()) == [f'{i:04x}-video_0.txt' for i in range(3)]
         assert archive.read('0000-video_0.txt') == b'10.0000,20.0000,30.0000,40.0000\n' * 2
     assert check_submission(tmp_path / 'a.zip', trackingnet, TRACKINGNET) == []
     write_submission(tmp_path / 'a.zip', trackingnet, TRACKINGNET, tmp_path / 'b.zip')
@@ -128,13 +129,21 @@ BREAK = {
         lambda folder: boxes(folder).write_text('10,20,30,40\nnan,nan,nan,nan\n' * 2),
         'line 2 is NaN; line 4 is NaN',
     ),
+    'inverted': (
+        lambda folder: boxes(folder).write_text('10,20,30,40\n10,20,-30,40\n' * 2),
+        r'_001.txt: line 2 has size \[-30.0, 40.0\]; line 4 has size',
+    ),
+    'a byte order mark': (
+        lambda folder: boxes(folder).write_text('\ufeff' + '10,20,30,40\n' * 4),
+        'line 1 is .*, expected x,y,width,height between commas',
+    ),
     'a title': (
         lambda folder: boxes(folder).write_text('x,y,width,height\n' + '10,20,30,40\n' * 3),
         "line 1 is 'x,y,width,height', expected four numbers",
     ),
     'of another sequence': (
         lambda folder: boxes(folder).write_text('90,20,30,40\n' * 4),
-        r'begins with the box \[90.0',
+        r'line 1 is \[90.0, .* the file is of another sequence',
     ),
 }
 
@@ -179,14 +188,22 @@ def test_trackingnet_s_files_are_in_no_folder(trackingnet, flat, tmp_path):
     )
 
 
-def test_the_data_set_has_to_be_the_test_set(got10k, whole):
-    (problem,) = check_submission(whole, type(got10k)(got10k[:3]), GOT10K)
-    assert problem.startswith('the data set has 3 sequences, and the test set of GOT-10k has 180')
+def test_the_data_set_has_to_be_the_test_set(tmp_path):
+    for protocol, count in ((GOT10K, 180), (TRACKINGNET, 511)):
+        table = make_table('GOT-10k_Test_000001', first_only=True)
+        folder = write_results(tmp_path / protocol.name, table, protocol.result_format)
+        (problem,) = check_submission(folder, table, protocol)
+        assert problem.startswith(
+            f'the data set has 1 sequences, and the test set of {protocol.title} has {count}'
+        )
+
+
+def test_the_sequences_have_to_have_the_names_of_the_test_set(got10k, results):
     renamed = type(got10k)([*got10k[1:], dataclasses.replace(got10k[0], name='video-1')])
-    problems = check_submission(whole, renamed, GOT10K)
+    problems = check_submission(results, renamed, GOT10K)
     assert problems[0].startswith('video-1 is no name of a sequence of GOT-10k')
 
 
-def test_only_some_benchmarks_have_a_server(got10k, whole):
+def test_only_some_benchmarks_have_a_server(got10k, results):
     with pytest.raises(ValueError, match='LaSOT are not sent to a server; these are: got10k_test'):
-        check_submission(whole, got10k, PROTOCOLS['lasot'])
+        check_submission(results, got10k, PROTOCOLS['lasot'])

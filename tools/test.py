@@ -29,8 +29,8 @@ EXAMPLES = """examples:
       test_cfg.dtype=bfloat16                     64 sequences at once, in half precision
   python tools/test.py CONFIG weights.pth --cfg-options test_cfg.strict=True
                                                   bit for bit as one sequence after the other
-  python tools/test.py CONFIG weights.pth --cfg-options test_dataloader.num_workers=0 \\
-      test_dataloader.persistent_workers=False    read frames without threads
+  python tools/test.py CONFIG weights.pth --cfg-options test_dataloader.num_workers=0
+                                                  read frames without threads
   bash tools/dist_test.sh CONFIG weights.pth 2    two GPUs, or two processes on a CPU
 """
 
@@ -73,10 +73,9 @@ def main() -> None:
         use_launcher(cfg, args.launcher)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')
-    runner = build_runner(cfg)
     try:
-        runner.test()
-    except EvaluationError as error:
+        build_runner(cfg).test()
+    except (EvaluationError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
         sys.exit('interrupted; the same command goes on after the sequences that are finished')

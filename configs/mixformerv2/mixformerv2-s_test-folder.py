@@ -5,7 +5,7 @@
 #        precision and precision on your own sequences
 # run:   python tools/test.py configs/mixformerv2/mixformerv2-s_test-folder.py \
 #            checkpoints/mixformerv2-s.pth \
-#            --cfg-options test_dataloader.dataset.data_root=data/my-sequences
+#            --data-root data/my-sequences
 _base_ = [
     '../_base_/models/mixformerv2-s.py',
     '../_base_/datasets/folder_test.py',

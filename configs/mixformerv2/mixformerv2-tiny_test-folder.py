@@ -4,7 +4,7 @@
 #        precision and precision on your own sequences
 # run:   python tools/test.py configs/mixformerv2/mixformerv2-tiny_test-folder.py \
 #            weights/mixformerv2-tiny_synthetic.pth \
-#            --cfg-options test_dataloader.dataset.data_root=data/my-sequences
+#            --data-root data/my-sequences
 _base_ = [
     '../_base_/models/mixformerv2-tiny.py',
     '../_base_/datasets/folder_test.py',

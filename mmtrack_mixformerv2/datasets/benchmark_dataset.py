@@ -12,8 +12,8 @@ from mmengine.logging import print_log
 from mmtrack.datasets import BaseSOTDataset
 
 from ..evaluation import SequenceTable, read_boxes
-from .data_files import InfoLine, read_info_file
 from .frame_files import list_frames
+from .info_lines import InfoLine, read_info_file
 from .label_files import read_attributes, read_flags
 
 _VIDEOS_KEPT = 64  # their annotations, per process: as many as are tracked side by side
@@ -204,12 +204,12 @@ class ListedFramesDataset(BenchmarkDataset):
 
         Raises:
             FileNotFoundError: If the folder of frames is missing.
-            ValueError: If there are fewer frames in it than the info file says.
+            ValueError: If there are not as many frames in it as the info file says.
         """
         info = self.get_data_info(video_idx)
         folder = Path(self.data_prefix['img_path']) / info['video_path']
         names = list_frames(folder)
-        if len(names) < info['end_frame_id']:
+        if len(names) != info['end_frame_id']:  # a frame too many may move all after it
             raise ValueError(
                 f'{folder} has {len(names)} frames, but {info["name"]} should have '
                 f'{info["end_frame_id"]} according to {self.ann_file or "what was there before"}'

@@ -12,7 +12,7 @@ import numpy as np
 from mmtrack.registry import DATASETS
 
 from .benchmark_dataset import BenchmarkDataset, ListedFramesDataset
-from .data_files import InfoLine
+from .info_lines import InfoLine
 from .nfs_boxes import read_nfs_boxes
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-from .frame_files import find_sequences
+from mmtrack.registry import DATASETS
+
+from .benchmark_dataset import BenchmarkDataset
+from .info_lines import read_info_file
 
 _CONVERTER = 'tools/dataset_converters/write_infos.py'
 _BENCHMARKS = {  # what the converter calls what a class reads
@@ -26,49 +28,13 @@ _BENCHMARKS = {  # what the converter calls what a class reads
 }
 
 
-class InfoLine(NamedTuple):
-    """A sequence in an info file.
-
-    Attributes:
-        video_path: Folder of the frames.
-        ann_path: The annotation.
-        start: Number of the first frame, in its file name or in the sorted list of files.
-        end: Number of the last frame.
-    """
-
-    video_path: str
-    ann_path: str
-    start: int
-    end: int
-
-
-def read_info_file(path: str | Path) -> list[InfoLine]:
-    """Reads a list of sequences in mmtrack's format.
-
-    A title line is followed by lines of ``video_path,annotation_path,first_frame,last_frame``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: Names the line that cannot be read; or there is no title, or no sequence.
-    """
-    lines = Path(path).read_text(encoding='utf-8-sig').rstrip().split('\n')
-    title = lines[0].split(',')
-    if len(title) == 4 and title[2].strip().isdigit():
-        raise ValueError(
-            f'{path}: the first line is {lines[0]!r}, but it must be a title, which is not read; '
-            'put one above it.'
-        )
-    if len(lines) < 2:
-        raise ValueError(f'{path} lists no sequence.')
-    return [_read_info_line(path, number, line) for number, line in enumerate(lines[1:], start=2)]
-
-
 def check_data_files(dataset: Mapping) -> None:
     """Checks that the files which a dataset config names exist.
 
     These are the annotation file and the image folder and, for a test set, every sequence that is
-    listed. (A training set looks for its first image when it is built: a list of training
-    sequences is long, and may name parts that are not used.)
+    listed; its files of attributes must be readable, and its sequences must have different names.
+    (A training set looks for its first image when it is built: a list of training sequences is
+    long, and may name parts that are not used.)
 
     Args:
         dataset: Config with ``type``, ``ann_file``, ``data_root`` and ``data_prefix`` as mmtrack's
@@ -76,7 +42,7 @@ def check_data_files(dataset: Mapping) -> None:
 
     Raises:
         FileNotFoundError: Names the missing file or folder and says where it comes from.
-        ValueError: If a line of a test set's list cannot be read.
+        ValueError: If a test set's list or attributes cannot be read, or sequences have one name.
     """
     for wrapped in [*dataset.get('datasets', ()), dataset.get('dataset')]:
         if isinstance(wrapped, Mapping):
@@ -97,8 +63,8 @@ def check_data_files(dataset: Mapping) -> None:
         )
     if ann_file and dataset.get('test_mode') and _name(kind) in _BENCHMARKS:
         _check_listed(kind, root / ann_file, root / (folder or ''), root)
-    if _name(kind) == 'FolderDataset':
-        find_sequences(root / (folder or ''))
+    if dataset.get('test_mode') and issubclass(_class(kind), BenchmarkDataset):
+        _check_descriptions(dataset, root)
 
 
 def _check_listed(kind: object, info: Path, folder: Path, root: Path) -> None:
@@ -112,22 +78,18 @@ def _check_listed(kind: object, info: Path, folder: Path, root: Path) -> None:
                 )
 
 
-def _read_info_line(path: str | Path, number: int, line: str) -> InfoLine:
-    fields = [field.strip() for field in line.split(',')]
-    try:
-        video_path, ann_path, start, end = fields
-        info = InfoLine(video_path, ann_path, int(start), int(end))
-    except ValueError:
-        raise ValueError(
-            f'line {number} of {path} is {line!r}, expected '
-            'video_path,annotation_path,first_frame,last_frame; repair or remove it.'
-        ) from None
-    if not 0 <= info.start <= info.end:
-        raise ValueError(
-            f'line {number} of {path} is {line!r}: frames {info.start} to {info.end} are none; '
-            'repair or remove it.'
-        )
-    return info
+def _check_descriptions(dataset: Mapping, root: Path) -> None:
+    """Reads what a test set would read when it is built, without saying what is not there."""
+    prefix = dict(dataset.get('data_prefix') or {})
+    if prefix.get('attributes') and not (root / prefix['attributes']).exists():
+        del prefix['attributes']
+    settings = {**dataset, 'data_prefix': prefix, 'pipeline': [], 'lazy_init': True}
+    DATASETS.build(settings).load_data_list()
+
+
+def _class(kind: object) -> type:
+    found = kind if isinstance(kind, type) else DATASETS.get(kind) if kind else None
+    return found or object
 
 
 def _name(kind: object) -> str:

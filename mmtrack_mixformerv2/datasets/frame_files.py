@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,21 +73,26 @@ def read_sequence(folder: Path) -> SequenceFolder | None:
     if not annotation.is_file():
         raise FileNotFoundError(
             f'{next(iter(frames))} has frames, but there is no {annotation}; write the box '
-            'x,y,width,height of the target in the first frame into it, or take the folder away'
+            'x,y,width,height of the target in the first frame into it, or take the frames away'
         )
     if len(frames) > 1:
         raise ValueError(
             f'frames are in {" and in ".join(map(str, frames))}; leave those of the sequence only'
         )
     ((place, names),) = frames.items()
-    return SequenceFolder(folder.resolve().name, place, annotation, len(names))
+    name = Path(os.path.abspath(folder)).name  # of . too, and a link has its own
+    return SequenceFolder(name, place, annotation, len(names))
 
 
-def find_sequences(root: str | Path) -> list[SequenceFolder]:
-    """Finds the sequences in a folder, in natural order of their names.
+def find_sequences(root: str | Path, problems: list[str] | None = None) -> list[SequenceFolder]:
+    """Finds the sequences in a folder, in natural order of their paths.
 
     If it is a sequence itself, that is the only one; see :func:`read_sequence`. Folders with
-    neither frames nor ``groundtruth.txt`` are left alone.
+    neither frames nor ``groundtruth.txt`` may hold others, at any depth.
+
+    Args:
+        root: The folder.
+        problems: Takes what is wrong with a sequence, which is then left out; raised if None.
 
     Raises:
         FileNotFoundError: If there is no such folder, or a sequence lacks its frames or its
@@ -96,17 +102,31 @@ def find_sequences(root: str | Path) -> list[SequenceFolder]:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f'there is no folder of sequences {root}')
-    single = read_sequence(root)
-    if single is not None:
-        return [single]
-    folders = sorted(
-        (path for path in root.iterdir() if path.is_dir() and not path.name.startswith('.')),
-        key=lambda path: natural_key(path.name),
-    )
-    found = [sequence for sequence in map(read_sequence, folders) if sequence is not None]
-    if not found:
+    found = _search(root, problems, seen=set())
+    if not found and problems is None:
         raise ValueError(
             f'{root} has no sequence: expected folders with frames and a {ANNOTATION}, of lines '
             'x,y,width,height for each frame or the first one'
         )
     return found
+
+
+def _search(folder: Path, problems: list[str] | None, seen: set[Path]) -> list[SequenceFolder]:
+    """The sequence that a folder is, or those below it; links to a folder above lead nowhere."""
+    try:
+        sequence = read_sequence(folder)
+    except (FileNotFoundError, ValueError) as error:
+        if problems is None:
+            raise
+        problems.append(str(error))
+        return []
+    if sequence is not None:
+        return [sequence]
+    seen = {*seen, folder.resolve()}
+    below = [
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith('.') and path.resolve() not in seen
+    ]
+    below.sort(key=lambda path: natural_key(path.name))
+    return [sequence for path in below for sequence in _search(path, problems, seen)]

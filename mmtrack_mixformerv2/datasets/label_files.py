@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..evaluation.box_files import read_lines
+
 # How a folder of attributes names the file of a sequence: UAV123, LaSOT and OTB; TNL2K; its data.
 _ATTRIBUTE_FILES = ('{}.txt', '{}_attribute.txt', '{}/attributes.txt')
 
@@ -26,10 +28,11 @@ def read_flags(path: str | Path, *, count: int | None = None, highest: int = 1) 
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Names file and line: something else than such a number, or another count.
+        ValueError: Names file and line: something else than such a number, or another count; or
+            the file is no text.
     """
     flags = []
-    for number, line in enumerate(Path(path).read_text(encoding='utf-8-sig').splitlines(), 1):
+    for number, line in enumerate(read_lines(path), start=1):
         for word in re.findall(r'[^,;\s]+', line):
             flag = _whole_number(word)
             if flag is None or flag > highest:
@@ -86,13 +89,12 @@ def read_attributes(
 
 def _read_table(path: Path, sequences: Sequence[str]) -> dict[str, tuple[str, ...]]:
     table: dict[str, list[str]] = {}
-    with path.open(newline='', encoding='utf-8-sig') as file:
-        for number, row in enumerate(csv.reader(file)):
-            words = [word.strip() for word in row]
-            if not any(words) or (number == 0 and words[0].lower() == 'sequence'):
-                continue
-            known = table.setdefault(words[0], [])
-            known.extend(word for word in dict.fromkeys(words[1:]) if word and word not in known)
+    for number, row in enumerate(csv.reader(read_lines(path))):
+        words = [word.strip() for word in row]
+        if not any(words) or (number == 0 and words[0].lower() == 'sequence'):
+            continue
+        known = table.setdefault(words[0], [])
+        known.extend(word for word in dict.fromkeys(words[1:]) if word and word not in known)
     if table and not table.keys() & set(sequences):
         raise ValueError(
             f'{path} has attributes of {next(iter(table))!r} and {len(table) - 1} more, but of '

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.box_files import name_lines, read_boxes
+from ..evaluation.box_files import name_lines, read_boxes, read_lines
 
 LINES_PER_FRAME = 8  # of an annotation of 240 frames/s, at 30 frames/s
 _NUMBERS = 9  # of a line as VATIC writes it, before the label
@@ -40,20 +40,17 @@ def read_nfs_boxes(path: str | Path, count: int) -> tuple[np.ndarray, np.ndarray
             the target is not lost, frames that are left out, a number of lines that fits neither
             frame rate.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no file {path}')
-    lines = path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+    lines = read_lines(path)
     if not lines or len(lines[0].split()) < _NUMBERS:
         return read_boxes(path, count=count), np.zeros(count, bool)
-    table = _read_lines(path, lines)
+    table = _read_table(path, lines)
     rows = _rows_of_frames(path, len(table), count)
     boxes, lost = table[rows, 1:5].copy(), table[rows, 6] > 0
     boxes[:, 2:] -= boxes[:, :2]
     return boxes, lost
 
 
-def _read_lines(path: Path, lines: list[str]) -> np.ndarray:
+def _read_table(path: str | Path, lines: list[str]) -> np.ndarray:
     """Numbers of all lines, ``(N, 9)``, after a check of each."""
     table, bad = np.zeros((len(lines), _NUMBERS)), {}
     for number, line in enumerate(lines, start=1):
@@ -77,7 +74,7 @@ def _read_lines(path: Path, lines: list[str]) -> np.ndarray:
     return table
 
 
-def _rows_of_frames(path: Path, lines: int, count: int) -> np.ndarray:
+def _rows_of_frames(path: str | Path, lines: int, count: int) -> np.ndarray:
     for step in (1, LINES_PER_FRAME):
         rows = np.arange(0, lines, step)
         if 0 <= len(rows) - count <= 1:  # one line to spare belongs to no frame

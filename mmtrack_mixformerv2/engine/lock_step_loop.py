@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -38,6 +38,7 @@ from .result_folder_hook import EvaluationError
 from .work_dir_lock import WorkDirLock
 
 _MOST_NAMES = 10
+_ANY_SAMPLER = {'type': 'DefaultSampler', 'shuffle': False}
 
 
 class FailedSequence(NamedTuple):
@@ -97,6 +98,8 @@ class LockStepTestLoop(BaseLoop):
         restart: bool = False,
         progress: bool = True,
     ) -> None:
+        if isinstance(dataloader, Mapping):  # else the sampler would list every frame
+            dataloader = {**dataloader, 'sampler': _ANY_SAMPLER, 'persistent_workers': False}
         super().__init__(runner, dataloader)
         if dtype not in DTYPES:
             raise ValueError(f'dtype is {dtype!r}, expected one of {", ".join(DTYPES)}')
@@ -243,7 +246,10 @@ class LockStepTestLoop(BaseLoop):
 
         streams = min(self.num_streams, self.num_sequences)
         sizes = [len(part) for part in np.array_split(range(self.num_sequences), streams)]
-        return [LockStep(model.loop, read, size, executor, self.strict) for size in sizes]
+        return [
+            LockStep(model.loop, read, size, executor, self.strict, side_by_side=streams)
+            for size in sizes
+        ]
 
     def _evaluate(self, done: Finished) -> None:
         frames = done.track.frames(done.index)
@@ -266,11 +272,11 @@ class LockStepTestLoop(BaseLoop):
             return
         sample = as_data_sample(frame_record(sequence, frame))
         for hook in hooks:
-            hook.before_test_iter(self.runner, batch_idx=count)
-            hook.after_test_iter(self.runner, batch_idx=count, outputs=[sample])
+            hook.before_test_iter(self.runner, batch_idx=count, data_batch=None)
+            hook.after_test_iter(self.runner, batch_idx=count, data_batch=None, outputs=[sample])
 
     def _report(self, sequence: Sequence | None, failure: Failure, bar: tqdm) -> FailedSequence:
-        """Say at once what went wrong, and count the frames that are left as done."""
+        """Say at once what went wrong, and expect no more frames of the sequence."""
         name = self.sequences.name(failure.sequence)
         place = 'its annotation'
         if failure.frame_index is not None:
@@ -279,7 +285,8 @@ class LockStepTestLoop(BaseLoop):
         self.runner.logger.error(f'{name} failed at {place}: {reason}')
         for metric in self.evaluator.metrics:
             getattr(metric, 'add_failure', lambda *_: None)(failure.sequence, f'{place}: {reason}')
-        bar.update(self.sequences.length(failure.sequence) - (failure.frame_index or 0))
+        bar.total -= self.sequences.length(failure.sequence) - (failure.frame_index or 0)
+        bar.refresh()
         return FailedSequence(name, place, reason)
 
 

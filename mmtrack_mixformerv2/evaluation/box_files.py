@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,14 +30,7 @@ def read_boxes(path: str | Path, *, count: int | None = None) -> np.ndarray:
         ValueError: Names file and lines: not four numbers, an empty line between others, numbers
             that are infinite or NaN in part, another number of lines than ``count``, none at all.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no file {path}')
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path} is no text file: {error}') from error
-    lines = text.rstrip().splitlines()
+    lines = read_lines(path)
     boxes, bad = np.full((len(lines), 4), np.nan), {}
     for number, line in enumerate(lines, start=1):
         try:
@@ -53,6 +47,22 @@ def read_boxes(path: str | Path, *, count: int | None = None) -> np.ndarray:
             'sequence'
         )
     return boxes
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Lines of a text file, without empty ones at its end.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no text, in UTF-8.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no file {path}')
+    try:
+        return path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is no text file: {error}') from error
 
 
 def name_lines(bad: dict[int, str]) -> str:
@@ -78,7 +88,6 @@ def _numbers(line: str) -> Sequence[float]:
         raise ValueError(f'is {line.strip()!r}, expected four numbers') from None
     if len(values) != 4:
         raise ValueError(f'has {len(values)} numbers, expected 4: {line.strip()!r}')
-    finite = np.isfinite(values)
-    if not finite.all() and not np.isnan(values).all():
+    if not all(map(math.isfinite, values)) and not all(map(math.isnan, values)):
         raise ValueError(f'is {line.strip()!r}; a box is four finite numbers, or four NaN')
     return values

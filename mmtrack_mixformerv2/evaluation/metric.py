@@ -19,6 +19,7 @@ from .protocols import get_protocol
 from .report import Report, score_files
 from .report_files import (
     attribute_table,
+    notes_text,
     read_report,
     sequence_table,
     summary_table,
@@ -56,7 +57,8 @@ class BenchmarkMetric(BaseVideoMetric):
 
     Args:
         protocol: Name of the benchmark, a key of
-            :data:`~mmtrack_mixformerv2.evaluation.protocols.PROTOCOLS`.
+            :data:`~mmtrack_mixformerv2.evaluation.protocols.PROTOCOLS`. Rules that are to differ
+            may follow, as in ``'lasot:positive_corner=False'``.
         outfile_prefix: See above; the tools put it into the work directory. By default no files
             are kept.
         tracker: Name in tables and plots; by default the name of the folder that the results go to.
@@ -91,8 +93,10 @@ class BenchmarkMetric(BaseVideoMetric):
 
         Raises:
             ValueError: If a file or a folder with files is in the way that was not made for the
-                same tracker and protocol.
+                same tracker and protocol, or the data set cannot be scored.
         """
+        if self.dataset_meta is not None:
+            self._table()
         if not self.outfile_prefix:
             return
         folder = Path(self.outfile_prefix)
@@ -230,12 +234,14 @@ class BenchmarkMetric(BaseVideoMetric):
     def _write_report(self, report: Report, table: SequenceTable) -> None:
         prefix, logger = self.outfile_prefix, MMLogger.get_current_instance()
         write_report(report, f'{prefix}.json')
-        write_csv(report, prefix)
-        plot_curves([report], prefix)
+        written = [Path(f'{prefix}.json'), *write_csv(report, prefix)]
+        written += plot_curves([report], prefix)
+        for path in self._outfiles():  # of an earlier run: not to be taken for this one's
+            if path not in written:
+                _put_aside(path)
         logger.info(f'results are in {prefix}, the numbers in {prefix}.json')
         if self.protocol.kind == 'server':
             submission = Path(f'{prefix}.zip')
-            _put_aside(submission)
             try:
                 write_submission(prefix, table, self.protocol, submission)
                 logger.info(f'{submission} is ready for {SERVERS[self.protocol.name].address}')
@@ -248,6 +254,8 @@ class BenchmarkMetric(BaseVideoMetric):
         if report.overall.metrics:
             tables.append(f'the worst sequences:\n{sequence_table([report], most=_WORST)}')
         logger.info('\n' + '\n\n'.join(table for table in tables if table))
+        if notes := notes_text(report):
+            logger.warning(notes)
         if not report.complete:
             logger.error(
                 f'{len(report.unscored)} sequences are in none of the numbers:\n'

@@ -73,11 +73,11 @@ def draw_curves(
     """A figure with one kind of curve, a key of :data:`AXES`; None if no report has it."""
     axes = AXES[kind]
     scored = []
-    for report in reports:
+    for place, report in enumerate(reports):
         group = _group(report, attribute)
         if group is not None and kind in group.curves:
             number = next(group.metrics[name] for name in axes.metrics if name in group.metrics)
-            scored.append((number, report, group))
+            scored.append((number, report, group, place))
     if not scored:
         return None
     scored.sort(key=lambda entry: -entry[0])
@@ -85,7 +85,7 @@ def draw_curves(
     figure = Figure(figsize=(6.4, 4.8), layout='constrained')
     plot = figure.add_subplot()
     colors = colormaps['tab10'].colors
-    for place, (number, report, group) in enumerate(scored):
+    for number, report, group, place in scored:  # a tracker has the same colour in all pictures
         plot.plot(
             *group.curves[kind],
             label=f'{report.label} [{number:.1f}]',
@@ -98,7 +98,7 @@ def draw_curves(
 
 
 def _decorate(plot, axes: Axes, kind: str, scored: list, attribute: str | None) -> None:
-    _, report, group = scored[0]
+    _, report, group, _ = scored[0]
     title = f'{axes.title} on {get_protocol(report.protocol).title}'
     if attribute is not None:
         title += f': {attribute} ({group.sequences})'

@@ -7,7 +7,7 @@ evaluate with the toolkit of OTB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 
@@ -19,7 +19,7 @@ class Protocol:
     *precise* is right in both precision curves, whatever the result, and missed in success.
 
     Attributes:
-        name: Key in :data:`PROTOCOLS`.
+        name: Key in :data:`PROTOCOLS`, with the rules that were changed.
         title: As papers call the benchmark.
         kind: ``'ope'``: success, normalised precision and precision
             (:mod:`~mmtrack_mixformerv2.evaluation.ope`). ``'got10k'``: AO and SR
@@ -69,15 +69,50 @@ PROTOCOLS = {
 }
 
 
+# Rules that a name may change, and what they can be.
+_RULES: dict[str, dict[str, str | bool]] = {
+    'unseen': {'missed': 'missed', 'counted': 'counted'},
+    'no_box': {'missed': 'missed', 'precise': 'precise'},
+    'positive_corner': {'True': True, 'False': False},
+    'repeats_empty': {'True': True, 'False': False},
+}
+
+
 def get_protocol(name: str) -> Protocol:
     """The protocol of a benchmark.
 
+    Args:
+        name: A key of :data:`PROTOCOLS`. Rules that are to differ may follow, as in
+            ``'lasot:positive_corner=False:repeats_empty=False'``.
+
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is none of that name, or no such rule.
     """
-    if name not in PROTOCOLS:
+    base, *changes = name.split(':')
+    if base not in PROTOCOLS:
         raise ValueError(
-            f'there is no protocol {name!r}; known are {", ".join(map(repr, PROTOCOLS))}. A data '
+            f'there is no protocol {base!r}; known are {", ".join(map(repr, PROTOCOLS))}. A data '
             "set of your own is scored by 'folder'"
         )
-    return PROTOCOLS[name]
+    protocol = PROTOCOLS[base]
+    if changes and protocol.kind != 'ope':
+        raise ValueError(f'the rules of {protocol.title} cannot be changed; got {name!r}')
+    rules = {}
+    for change in changes:
+        rule, _, value = change.partition('=')
+        if value not in _RULES.get(rule, ()):
+            known = '; '.join(f'{known}={"|".join(values)}' for known, values in _RULES.items())
+            raise ValueError(f'{change!r} in protocol {name!r} is no rule; these are: {known}')
+        rules[rule] = _RULES[rule][value]
+    return _changed(protocol, rules)
+
+
+def _changed(protocol: Protocol, rules: dict[str, str | bool]) -> Protocol:
+    """A protocol that says in its name and title what differs."""
+    rules = {rule: value for rule, value in rules.items() if value != getattr(protocol, rule)}
+    if not rules:
+        return protocol
+    # In the order of the fields: the same rules make the same name.
+    shown = [f'{one.name}={rules[one.name]}' for one in fields(protocol) if one.name in rules]
+    name, title = ':'.join([protocol.name, *shown]), f'{protocol.title} ({", ".join(shown)})'
+    return replace(protocol, name=name, title=title, **rules)

@@ -76,6 +76,7 @@ class Report:
         sequences: Scores of each, in the order of the data set.
         unscored: Why a sequence is not in any number, by its name.
         foreign: Files of none of the sequences.
+        notes: What is odd about the files of sequences that are scored.
     """
 
     tracker: str
@@ -85,6 +86,7 @@ class Report:
     sequences: list[SequenceScore] = field(default_factory=list)
     unscored: dict[str, str] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -138,6 +140,7 @@ class Report:
                 ],
                 dict(content['unscored']),
                 list(content['foreign']),
+                list(content['notes']),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f'not a report: {type(error).__name__}: {error}') from error
@@ -198,6 +201,7 @@ def score_files(
             report.unscored[name] = shorten(error, Path(folder))
             continue
         measured[name] = measures
+        report.notes += [shorten(note, Path(folder)) for note in result.notes]
         metrics = {} if measures is None else _metrics([measures], protocol)
         timed = (seconds or {}).get(name)
         if timed is None and result.seconds is not None:

@@ -85,7 +85,7 @@ def summary_table(reports: SequenceOf[Report]) -> str:
     rows = [
         [
             report.label,
-            report.overall.sequences or f'{len(report.sequences)}, not annotated',
+            _counted(report),
             *(_number(report.overall.metrics, name) for name in metrics),
             *([f'{speed:.1f}' if speed else '-'] if any(speeds) else ()),
         ]
@@ -123,6 +123,26 @@ def attribute_table(reports: SequenceOf[Report]) -> str:
 def unscored_text(report: Report) -> str:
     """What could not be scored and why, a line for each; empty if everything could."""
     return '\n'.join(f'{name}: {reason}' for name, reason in report.unscored.items())
+
+
+def notes_text(report: Report) -> str:
+    """What is odd about a tracker's files though they are scored, in short; empty if nothing is."""
+    notes = [
+        f'{report.tracker} has {len(files)} {what}, e.g. {files[0]}'
+        for files, what in (
+            (report.foreign, 'files of no sequence'),
+            (report.notes, 'results that are odd'),
+        )
+        if files
+    ]
+    return '\n'.join(notes)
+
+
+def _counted(report: Report) -> str:
+    """How many sequences the numbers are of."""
+    if report.overall.sequences or not report.sequences:
+        return str(report.overall.sequences)
+    return f'{len(report.sequences)}, not annotated'
 
 
 def _side_by_side(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +23,13 @@ import numpy as np
 
 from ..files import replace_file
 from .box_files import name_lines, read_boxes
+from .pairs import paired_iou
 from .sequences import Sequence
 
 # A tracker is told the first box, so its file begins with it: perhaps cut to whole pixels, or
 # counted from 0 where the benchmark counts from 1.
 _FIRST_BOX_TOLERANCE = 2.0
+_FIRST_BOX_OVERLAP = 0.2  # less is another target; more may be a tracker that adjusts its first box
 
 
 class Result(NamedTuple):
@@ -34,6 +37,7 @@ class Result(NamedTuple):
 
     boxes_xywh: np.ndarray  # (N, 4), pixels
     seconds: np.ndarray | None = None  # (N,), measured
+    notes: tuple[str, ...] = ()  # what is odd about the files, though they can be scored
 
 
 def box_file(folder: str | Path, name: str, result_format: str) -> Path:
@@ -53,7 +57,7 @@ def write_result(folder: str | Path, name: str, result: Result, result_format: s
 
     Times are written for GOT-10k, and only if they were measured: nothing is made up.
     """
-    lines = [','.join(f'{value:.4f}' for value in box) for box in result.boxes_xywh]
+    lines = [','.join(f'{value:.4f}' for value in box) for box in result.boxes_xywh.tolist()]
     write_file(box_file(folder, name, result_format), '\n'.join(lines) + '\n')
     if result_format == 'got10k' and result.seconds is not None:
         lines = [f'{seconds:.8f}' for seconds in result.seconds]
@@ -70,29 +74,29 @@ def read_result(folder: str | Path, sequence: Sequence, result_format: str) -> R
 
     Returns:
         With seconds if there is a file of them. Boxes may have no area: each protocol says what
-        that counts.
+        that counts, and the notes name their lines.
 
     Raises:
         FileNotFoundError: If there is no file for the sequence.
         ValueError: Names file and lines: not as many as the sequence has frames, what is no box, a
-            NaN, a first box that is not the one that the tracker was given.
+            NaN, a first box that is far from the one that the tracker was given.
     """
     path = box_file(folder, sequence.name, result_format)
     boxes = read_boxes(path, count=len(sequence))
     bad = {int(row) + 1: 'is NaN' for row in np.flatnonzero(np.isnan(boxes).any(axis=1))}
     if bad:
         raise ValueError(f'{path}: {name_lines(bad)}')
-    given = sequence.boxes_xywh[0]
-    if np.abs(boxes[0] - given).max() > _FIRST_BOX_TOLERANCE:
-        raise ValueError(
-            f'{path} begins with the box {boxes[0].tolist()}, and the tracker is given '
-            f'{given.tolist()} in the first frame of {sequence.name}: the file is of another '
-            'sequence, or its boxes are not x,y,width,height'
-        )
-    times = time_file(folder, sequence.name)
+    notes = _check_first(path, boxes[0], sequence)
+    empty = {
+        int(row) + 1: f'is {boxes[row].tolist()}'
+        for row in np.flatnonzero((boxes[:, 2:] <= 0).any(axis=1))
+    }
+    if empty:
+        notes.append(f'{path} has boxes without area: {name_lines(empty)}')
+    times, seconds = time_file(folder, sequence.name), None
     if result_format == 'got10k' and times.is_file():
-        return Result(boxes, read_times(times, len(sequence)))
-    return Result(boxes)
+        seconds = read_times(times, len(sequence))
+    return Result(boxes, seconds, tuple(notes))
 
 
 def read_times(path: str | Path, count: int) -> np.ndarray:
@@ -156,19 +160,40 @@ def open_results(path: str | Path, names: Collection[str], result_format: str) -
         try:
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(folder)
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, EOFError, zlib.error) as error:
             raise ValueError(f'{path} is neither a folder nor a whole zip file: {error}') from error
+        except (RuntimeError, NotImplementedError) as error:  # a password, an odd compression
+            raise ValueError(f'{path} cannot be unpacked here: {error}; unpack it first') from error
         yield _find(Path(folder), path, names, result_format)
 
 
-def shorten(error: Exception, folder: Path) -> str:
-    """What an error says, with files named by their path in a folder of results."""
-    return str(error).replace(f'{folder}{os.sep}', '')
+def shorten(message: Exception | str, folder: Path) -> str:
+    """What an error or a note says, with files named by their path in a folder of results."""
+    return str(message).replace(f'{folder}{os.sep}', '')
 
 
 def write_file(path: str | Path, content: str | bytes) -> None:
     """Write a file whole or not at all; its folder is made if need be."""
     replace_file(path, content if isinstance(content, bytes) else content.encode())
+
+
+def _check_first(path: Path, box: np.ndarray, sequence: Sequence) -> list[str]:
+    """Notes on the first box of a file; an error if the file cannot be of the sequence."""
+    given = sequence.boxes_xywh[0]
+    if not (np.abs(box - given) > _FIRST_BOX_TOLERANCE).any():
+        return []
+    found = (
+        f'{path}: line 1 is {box.tolist()}, and the tracker is given {given.tolist()} in the first '
+        f'frame of {sequence.name}'
+    )
+    corners = np.concatenate([given[:2], given[:2] + given[2:]])
+    if not (np.abs(box - corners) > _FIRST_BOX_TOLERANCE).any():
+        raise ValueError(f'{found}: the boxes are x1,y1,x2,y2, expected x,y,width,height')
+    if paired_iou(box[None], given[None])[0] < _FIRST_BOX_OVERLAP:
+        raise ValueError(
+            f'{found}: the file is of another sequence, or its boxes are not x,y,width,height'
+        )
+    return [found]
 
 
 def _find(folder: Path, shown: Path, names: Collection[str], result_format: str) -> Path:

@@ -82,22 +82,28 @@ class SequenceTable(SequenceOf):
 
         Raises:
             FileNotFoundError: If its annotation is missing.
-            ValueError: If the annotation cannot be read, its length is not that of the video, or
-                a box has a negative size.
+            ValueError: If the annotation cannot be read, its length is not that of the video, a box
+                has a negative size, or the first one is none.
         """
         if not 0 <= index < len(self):
             raise IndexError(index)
         dataset, name = self.dataset, self.name(index)
         frames = dataset.get_img_infos_from_video(index)['img_paths']
+        path = Path(
+            dataset.data_prefix.get('img_path') or '',
+            dataset.get_data_info(index).get('ann_path') or '',
+        )
         boxes = np.asarray(dataset.get_bboxes_from_video(index), np.float64)
         if len(boxes) not in (1, len(frames)):
             raise ValueError(
-                f'{name} has {len(frames)} frames but {len(boxes)} annotated boxes in '
-                f'{dataset.get_data_info(index).get("ann_path")}'
+                f'{name} has {len(frames)} frames but {len(boxes)} annotated boxes in {path}'
             )
         if bad := inverted_lines(boxes):
+            raise ValueError(f'{name}: {name_lines(bad)} in {path}')
+        if not (boxes[0, 2:] > 0).all():  # nor is NaN
             raise ValueError(
-                f'{name}: {name_lines(bad)} in {dataset.get_data_info(index).get("ann_path")}'
+                f'{name}: {boxes[0].tolist()} is no box, but tracking starts with it, the first '
+                f'one in {path}'
             )
         visibility = dataset.get_visibility_from_video(index)
         visible = np.asarray(visibility['visible'], bool)

@@ -26,7 +26,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from .box_files import name_lines
+from .box_files import inverted_lines, name_lines
 from .protocols import Protocol
 from .result_files import (
     box_file,
@@ -40,7 +40,9 @@ from .result_files import (
 from .sequences import SequenceTable
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same results make the same bytes
-_LINE = re.compile(r'[^,\s]+(,[^,\s]+){3}')  # what is between the commas is looked at elsewhere
+_LINE = re.compile(
+    r'[-+.\deE]+(,[-+.\deE]+){3}'
+)  # whether these are numbers is looked at elsewhere
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,10 @@ def _check_files(folder: Path, table: SequenceTable, protocol: Protocol) -> list
         try:
             sequence = table[index]
             result = read_result(folder, sequence, protocol.result_format)
-            _check_commas(box_file(folder, sequence.name, protocol.result_format))
+            path = box_file(folder, sequence.name, protocol.result_format)
+            _check_commas(path)
+            if bad := inverted_lines(result.boxes_xywh):
+                raise ValueError(f'{path}: {name_lines(bad)}')
             if _server(protocol).timed and result.seconds is None:
                 raise FileNotFoundError(
                     f'there is no file {time_file(folder, sequence.name)}: the server wants the '

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..files import replace_file
+from ..files import PARTIAL, replace_file
 from ..tracking.lock_step import Failure, LockStep, Tracked
 from ..tracking.streams import run_streams
 from .sequences import Sequence, SequenceTable
@@ -138,7 +138,9 @@ class TrackStore:
                     path.unlink()
             else:
                 self._compare(note)
-        elif self.folder.is_dir() and any(self.folder.iterdir()):
+        elif self.folder.is_dir() and {path.name for path in self.folder.iterdir()} - {
+            _IDENTITY + PARTIAL  # of a run that was killed at once
+        }:
             raise ValueError(
                 f'{self.folder} has files but no {_IDENTITY}, so no evaluation made it; move it '
                 'away, or use another --work-dir'
@@ -169,15 +171,18 @@ class TrackStore:
         return self._path(name).is_file()
 
     def read(self, sequence: Sequence) -> Track | None:
-        """The track of a sequence, or None if there is none for these frames and this first box."""
+        """The track of a sequence, or None without a sound one of its frames and first box."""
         if not self.has(sequence.name):
             return None
         text = self._path(sequence.name).read_text()
-        rows = np.loadtxt(StringIO(text), delimiter=',', ndmin=2, skiprows=2)
-        boxes = rows[:, :4]
-        if len(rows) != len(sequence) or not np.array_equal(boxes[0], sequence.boxes_xywh[0]):
+        try:
+            height, width = (int(word) for word in text.split('\n', 1)[0].lstrip('# ').split('x'))
+            rows = np.loadtxt(StringIO(text), delimiter=',', ndmin=2, skiprows=2)
+        except ValueError:  # not as it was written
             return None
-        height, width = (int(word) for word in text.split('\n', 1)[0].lstrip('# ').split('x'))
+        boxes = rows[:, :4]
+        if rows.shape != (len(sequence), 6) or not np.array_equal(boxes[0], sequence.boxes_xywh[0]):
+            return None
         return Track(boxes, rows[:, 4], rows[:, 5], (height, width))
 
     def write(self, name: str, track: Track) -> None:

@@ -54,7 +54,8 @@ class Tracked:
         frame_size: Height and width in pixels.
         box_xywh: x, y, width, height in pixels, float64.
         score: In [0, 1], or None from a model without a score head and in the first frame.
-        seconds: Share of this frame in the time that its step took, without waiting for frames.
+        seconds: Share of this frame in the time that its step took, without waiting for frames;
+            their sum over the frames of all lock steps that run side by side is time on the clock.
     """
 
     sequence: int
@@ -106,6 +107,7 @@ class LockStep:
         executor: Reads frames ahead; None reads each when it is needed.
         strict: Call the predictor for one sequence at a time: slower, and the boxes are bit for
             bit those of :meth:`SequenceTracker.track`, whatever runs beside.
+        side_by_side: How many lock steps share the time, this one included.
 
     Attributes:
         waited: Seconds spent waiting for frames.
@@ -121,11 +123,12 @@ class LockStep:
         num_sequences: int,
         executor: Executor | None = None,
         strict: bool = False,
+        side_by_side: int = 1,
     ) -> None:
         if num_sequences < 1:
             raise ValueError(f'num_sequences is {num_sequences}, expected 1 or more')
         self.tracker, self.read_frame, self.executor = tracker, read_frame, executor
-        self.num_sequences = num_sequences
+        self.num_sequences, self.side_by_side = num_sequences, side_by_side
         self.batched = not strict and hasattr(tracker.predictor, 'predict_batch')
         self.waited = 0.0
 
@@ -151,7 +154,7 @@ class LockStep:
             begun = time.perf_counter()
             self.waited += begun - start
             self._step(lanes, frames, events)
-            share = (time.perf_counter() - begun) / max(len(lanes), 1)
+            share = (time.perf_counter() - begun) / max(len(lanes), 1) / self.side_by_side
             for lane in lanes:
                 events.append(_tracked(lane, share))
                 lane.frame_index += 1
@@ -165,7 +168,10 @@ class LockStep:
             if sequence is None:
                 break
             try:
-                lanes.append(_Lane(sequence, load(sequence)))
+                lane = _Lane(sequence, load(sequence))
+                if not len(lane.video.frames):
+                    raise ValueError('it has no frames')
+                lanes.append(lane)
             except Exception as error:  # whatever is wrong with its files
                 failures.append(Failure(sequence, None, error))
         return failures

@@ -14,6 +14,7 @@ from queue import Empty, Queue
 
 from .lock_step import Failure, LockStep, Tracked, Video
 
+THREAD_NAME = 'lock step'
 _END = object()
 
 
@@ -67,7 +68,10 @@ def run_streams(
             end = error
         events.put(end)
 
-    threads = [threading.Thread(target=work, args=(one,), daemon=True) for one in lock_steps]
+    threads = [
+        threading.Thread(target=work, args=(one,), name=THREAD_NAME, daemon=True)
+        for one in lock_steps
+    ]
     for thread in threads:
         thread.start()
     try:

@@ -33,7 +33,7 @@ MMEngine's test loop, one sequence after the other, and several sequences in loc
 
 All run in turns on the same rendered sequences, and compute the metrics of the config's protocol.
 What is printed: frames per second, and how many times those of MMEngine's loop and of one sequence;
-of the time on the clock, the share of `decode` (waiting for frames that no thread has read in time),
+of the time on the clock, the share of `decode` (waiting for frames that were not read in time),
 `crop`, `network`, `metric` (which also writes result files, tables and plots) and `rest`; the
 overhead, which is all but decode and network; milliseconds that a thread takes to read a frame."""
 EXAMPLES = """examples:

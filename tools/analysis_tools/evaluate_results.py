@@ -20,10 +20,12 @@ from mmtrack_mixformerv2.comparison import build_test_set
 from mmtrack_mixformerv2.engine import read_config
 from mmtrack_mixformerv2.evaluation import SequenceTable
 from mmtrack_mixformerv2.evaluation.plots import plot_curves
-from mmtrack_mixformerv2.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from mmtrack_mixformerv2.evaluation.protocols import Protocol, get_protocol
 from mmtrack_mixformerv2.evaluation.report import Report, score_folder
 from mmtrack_mixformerv2.evaluation.report_files import (
     attribute_table,
+    notes_text,
+    read_report,
     sequence_table,
     summary_table,
     unscored_text,
@@ -46,6 +48,9 @@ EPILOG = """examples (with CONFIG=configs/mixformerv2/mixformerv2-b_test-lasot.p
   before an upload:
     python tools/analysis_tools/evaluate_results.py \\
         configs/mixformerv2/mixformerv2-b_test-trackingnet.py results.zip
+  with a rule that is not LaSOT's:
+    python tools/analysis_tools/evaluate_results.py $CONFIG runs/b/results \\
+        --protocol lasot:positive_corner=False
 
 The exit code is 1 if a file is missing or does not fit its sequence; each is named. Then there are
 no numbers, unless --allow-missing is given.
@@ -64,8 +69,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--data-root', help='folder of the data set, in the place of that in the config')
     add(
         '--protocol',
-        choices=PROTOCOLS,
-        help="protocol (default: that of the config's BenchmarkMetric)",
+        help='protocol, perhaps with other rules: NAME[:RULE=VALUE ...] (default: that of the '
+        "config's BenchmarkMetric)",
     )
     add('--per-sequence', action='store_true', help='print the numbers of every sequence')
     add('--attributes', action='store_true', help='print, and plot, the numbers by attribute')
@@ -108,18 +113,27 @@ def protocol_of(cfg: Config) -> Protocol:
 def check_reports(reports: Sequence[Report]) -> bool:
     """Name what could not be scored; whether everything could."""
     for report in reports:
-        if report.foreign:
-            print(
-                f'note: {report.tracker} has {len(report.foreign)} files of no sequence, e.g. '
-                f'{report.foreign[0]}',
-                file=sys.stderr,
-            )
+        for note in notes_text(report).splitlines():
+            print(f'note: {note}', file=sys.stderr)
         if report.unscored:
             print(
                 f'{report.label}; these have no usable result:\n{unscored_text(report)}',
                 file=sys.stderr,
             )
     return all(report.complete for report in reports)
+
+
+def check_out(args: argparse.Namespace, protocol: Protocol) -> None:
+    """Make sure that the reports of other trackers or protocols are not written over."""
+    for name in args.names if args.out else ():
+        path = Path(args.out) / f'{slug(name)}.json'
+        if path.exists():
+            there = read_report(path)
+            if (there.tracker, there.protocol) != (name, protocol.name):
+                raise ValueError(
+                    f'{path} has the results of {there.tracker!r} by protocol {there.protocol!r}, '
+                    f'and these are of {name!r} by {protocol.name!r}; use another --out'
+                )
 
 
 def write_all(reports: Sequence[Report], out: Path, attributes: bool) -> None:
@@ -160,13 +174,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         table = SequenceTable(build_test_set(cfg, args.data_root)[0])
         if protocol.kind == 'server':
             sys.exit(not prepare_submissions(args, table, protocol))
+        check_out(args, protocol)
         reports = [
             score_folder(path, table, protocol, name)
             for name, path in zip(args.names, args.results)
         ]
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    if not check_reports(reports) and not args.allow_missing:
+    complete = check_reports(reports)
+    if not complete and not (args.allow_missing and all(one.sequences for one in reports)):
         sys.exit(1)
     print(f'{protocol.title}, in percent')
     print(summary_table(reports))
@@ -175,7 +191,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.per_sequence:
         print(f'\n{sequence_table(reports)}')
     if args.out:
-        write_all(reports, Path(args.out), args.attributes)
+        try:
+            write_all(reports, Path(args.out), args.attributes)
+        except OSError as error:
+            sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

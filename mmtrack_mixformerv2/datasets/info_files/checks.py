@@ -64,15 +64,16 @@ def check_sequence(entry: Entry, decode: bool = False) -> Checked:
         decode: Decode every frame. Else the ends of the files tell whether they are whole.
     """
     checked = Checked(entry)
-    if ',' in entry.frames + entry.annotation:
+    if entry.listed and ',' in entry.frames + entry.annotation:
         checked.add(
             f'the path {entry.frames} has a comma, which separates the fields of an info file'
         )
     try:
         frames = _find_frames(checked)
         if frames:
-            _check_frames(checked, frames, decode)
-            _check_annotation(checked, _image_size(frames))
+            size = _image_size(frames)
+            _check_frames(checked, frames, decode, size)
+            _check_annotation(checked, size)
     except OSError as error:
         checked.add(str(error))
     return checked
@@ -115,8 +116,10 @@ def _find_frames(checked: Checked) -> dict[int, Path]:
     return frames
 
 
-def _check_frames(checked: Checked, frames: dict[int, Path], decode: bool) -> None:
-    """Names frames that are missing, too early, or not to be read."""
+def _check_frames(
+    checked: Checked, frames: dict[int, Path], decode: bool, size: tuple[int, int] | None
+) -> None:
+    """Names frames that are missing, too early, not to be read, or of another size."""
     entry, used = checked.entry, range(checked.entry.first, checked.last + 1)
     missing = [number for number in used if number not in frames]
     early = sorted(number for number in frames if number < entry.first)
@@ -134,6 +137,15 @@ def _check_frames(checked: Checked, frames: dict[int, Path], decode: bool) -> No
     if bad:
         names = shorten([frames[number].name for number in bad])
         checked.add(f'unreadable frames: {names} ({len(bad)} in all) in {entry.frame_folder}')
+    if decode:
+        sound = [frames[n] for n in used if n in frames and n not in bad]
+        other = [path.name for path in sound if image_size(path) != size]
+        if other:
+            checked.add(
+                f'frames of another size than the first, {size[0]} x {size[1]} pixels: '
+                f'{shorten(other)} ({len(other)} in all) in {entry.frame_folder}',
+                harmless=entry.training,
+            )
 
 
 def _check_annotation(checked: Checked, size: tuple[int, int] | None) -> None:

@@ -39,6 +39,7 @@ class Entry:
         first: Number of the first frame.
         last: Number of the last frame; if None, that of the last one on the disk.
         skipped: Lines of the annotation that belong to frames before the first.
+        listed: Whether it stands in an info file, whose fields are separated by commas.
         whole: Whether every frame has a line; else that of the first frame is enough.
         labels: Files of flags beside the annotation.
         labels_needed: Whether a missing file of flags is a problem.
@@ -58,6 +59,7 @@ class Entry:
     first: int = 1
     last: int | None = None
     skipped: int = 0
+    listed: bool = True
     whole: bool = True
     labels: tuple[Label, ...] = ()
     labels_needed: bool = True

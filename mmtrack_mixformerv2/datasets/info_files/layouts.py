@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ..benchmarks import LaSOTTestDataset
-from ..frame_files import read_sequence
+from ..frame_files import find_sequences
 from .entries import (
     Entry,
     Label,
@@ -235,26 +235,19 @@ def find_folder(root: Path, split: str) -> Listing:
     Mistakes here can be corrected, so a box outside of the image is one.
     """
     listing = Listing([])
-    for folder in (root, *(root / name for name in folders_in(root))):
-        try:
-            sequence = read_sequence(folder)
-        except (FileNotFoundError, ValueError) as error:
-            listing.problems.append(str(error))
-            continue
-        if sequence is not None:
-            listing.entries.append(
-                Entry(
-                    sequence.name,
-                    root,
-                    sequence.frames.relative_to(root).as_posix(),
-                    sequence.annotation.relative_to(root).as_posix(),
-                    whole=False,
-                    nan=True,
-                    outside=False,
-                )
-            )
-            if folder == root:
-                break
+    listing.entries = [
+        Entry(
+            sequence.name,
+            root,
+            sequence.frames.relative_to(root).as_posix(),
+            sequence.annotation.relative_to(root).as_posix(),
+            listed=False,
+            whole=False,
+            nan=True,
+            outside=False,
+        )
+        for sequence in find_sequences(root, listing.problems)
+    ]
     return listing
 
 
