@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmtrack.datasets import BaseSOTDataset
 from mmtrack.registry import DATASETS, METRICS
@@ -144,6 +145,9 @@ def build_test_set(
         dataset = DATASETS.build(source)
 
     settings = {k: v for k, v in cfg.test_evaluator.items() if k != 'outfile_prefix'}
+
+    # The comparison shows the numbers side by side; a metric would log them one by one.
+    MMLogger.get_instance('comparison', log_level='WARNING')
 
     def new_scorer() -> Evaluator:
         scorer = Evaluator([METRICS.build(settings)])

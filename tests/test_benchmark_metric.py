@@ -160,6 +160,15 @@ def test_results_of_another_tracker_are_left_alone(table, prefix):
         metric.check_outfiles()
 
 
+def test_a_data_set_that_cannot_be_scored_stops_a_test_before_it_runs(prefix):
+    metric = make_metric(make_table('a', 'a'), prefix)
+    with pytest.raises(ValueError, match="more than one sequence, e.g. 'a'"):
+        metric.check_outfiles()
+    metric.dataset_meta = {}
+    with pytest.raises(ValueError, match='hands over no annotations'):
+        metric.check_outfiles()
+
+
 def test_wrong_settings_are_refused(table, prefix):
     with pytest.raises(ValueError, match="there is no protocol 'LaSOT'"):
         METRICS.build(dict(type='BenchmarkMetric', protocol='LaSOT'))

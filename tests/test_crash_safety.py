@@ -254,6 +254,6 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(monkeypatch, tmp_path)
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(os, 'fsync', full)
-    with pytest.raises(OSError, match='No space left'):
+    with pytest.raises(OSError, match="No space left on device: '.*epoch_1.pth'"):
         save_checkpoint({}, str(tmp_path / 'epoch_1.pth'), backend_args=dict(backend='whole_files'))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b'whole']

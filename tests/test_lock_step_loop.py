@@ -54,12 +54,15 @@ def build(cfg: Config, **loop) -> Runner:
 
 
 class Watch(Hook):
-    """Keeps what hooks get, and may interrupt the run after a number of frames."""
+    """Keeps what hooks get, and may interrupt the run after a number of frames.
+
+    It wants all arguments, as mmtrack's hooks do.
+    """
 
     def __init__(self, interrupt_after: int | None = None) -> None:
         self.samples, self.indices, self.interrupt_after = [], [], interrupt_after
 
-    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+    def after_test_iter(self, runner, batch_idx, data_batch, outputs):
         self.samples.extend(outputs)
         self.indices.append(batch_idx)
         if len(self.samples) == self.interrupt_after:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmengine.dist import is_main_process
+
 # At module top level: spawned data loader workers import this file again and need it as well.
 from mmtrack_mixformerv2.engine import (
     EvaluationError,
@@ -76,7 +78,7 @@ def main() -> None:
     try:
         build_runner(cfg).test()
     except (EvaluationError, OSError) as error:
-        sys.exit(f'error: {error}')
+        sys.exit(f'error: {error}' if is_main_process() else 1)
     except KeyboardInterrupt:
         sys.exit('interrupted; the same command goes on after the sequences that are finished')
 

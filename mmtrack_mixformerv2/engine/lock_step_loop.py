@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -214,6 +215,7 @@ class LockStepTestLoop(BaseLoop):
             initial=total - sum(map(self.sequences.length, waiting)),
             desc='test' if get_world_size() == 1 else f'test, 1 of {get_world_size()} processes',
             unit='frame',
+            mininterval=0.1 if sys.stderr.isatty() else 10,  # not to fill a log
             disable=not self.progress or get_rank() > 0,
         )
 
