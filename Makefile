@@ -25,8 +25,9 @@ TORCH ?= $(or $(wordlist 2,9,$(RECORD)),torch==2.13.0)
 demo: $(VENV)/installed
 	$(BIN)/python tools/demo.py
 
+# Processes side by side, with one thread each.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/python -m ruff check .
