@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent
 
 
 def version() -> str:
-    text = (ROOT / 'mmtrack_mixformerv2' / '__init__.py').read_text(encoding='utf-8')
+    text = (ROOT / 'mmtrack_mixformerv2' / 'version.py').read_text(encoding='utf-8')
     return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE).group(1)
 
 

@@ -1,8 +1,7 @@
 """MixFormerV2 for MMTracking 1.x; importing it registers mmtrack's parts and ours."""
 
 from .compat import ensure_mmtrack
-
-__version__ = '0.1.0'
+from .version import __version__
 
 ensure_mmtrack()
 

@@ -1,4 +1,4 @@
-"""How fast a training could be: its data pipeline, its step, and the memory of both."""
+"""How fast trainings and evaluations are: data pipeline, step, memory; test loops."""
 
 from .memory import MemoryPeak, measure_memory
 from .pipeline import (

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,12 +29,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .. import __version__
 from ..evaluation import Sequence, SequenceTable
 from ..evaluation.samples import as_data_sample, frame_record
 from ..evaluation.tracks import Finished, TrackStore, track_sequences
-from ..models.torch_predictor import DTYPES
 from ..tracking.lock_step import Failure, LockStep, Tracked
+from ..version import __version__
 from .result_folder_hook import EvaluationError
 from .work_dir_lock import WorkDirLock
 
@@ -102,8 +101,6 @@ class LockStepTestLoop(BaseLoop):
         if isinstance(dataloader, Mapping):  # else the sampler would list every frame
             dataloader = {**dataloader, 'sampler': _ANY_SAMPLER, 'persistent_workers': False}
         super().__init__(runner, dataloader)
-        if dtype not in DTYPES:
-            raise ValueError(f'dtype is {dtype!r}, expected one of {", ".join(DTYPES)}')
         if num_sequences < 1:
             raise ValueError(f'num_sequences is {num_sequences}, expected 1 or more')
         if num_streams < 0:
@@ -125,11 +122,12 @@ class LockStepTestLoop(BaseLoop):
         """Track what is not finished, then compute the metrics.
 
         Raises:
+            ValueError: If there is no such ``dtype``.
             EvaluationError: If the model has no tracking loop, or the folders for the results hold
                 something else; and, when all is done, if sequences failed.
         """
         runner, model = self.runner, self._model()
-        with WorkDirLock('evaluation') as lock:
+        with model.loop.predictor.computing_in(self.dtype), WorkDirLock('evaluation') as lock:
             store = self._open_store(model, lock)
             runner.call_hook('before_test')
             runner.call_hook('before_test_epoch')
@@ -194,7 +192,7 @@ class LockStepTestLoop(BaseLoop):
             lock_steps, count = self._lock_steps(model, executor), itertools.count()
             threads = max(1, torch.get_num_threads() // len(lock_steps))
             prepare = partial(torch.set_num_threads, threads)
-            with _computing_in(model.loop.predictor, self.dtype), _same_threads():
+            with _same_threads():
                 for event in track_sequences(lock_steps, self.sequences, waiting, prepare):
                     if isinstance(event, Finished):
                         store.write(event.sequence.name, event.track)
@@ -304,15 +302,6 @@ def _same_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _computing_in(predictor: Any, dtype: str) -> Iterator[None]:
-    before, predictor.dtype = predictor.dtype, dtype
-    try:
-        yield
-    finally:
-        predictor.dtype = before
 
 
 def _hash_weights(model: nn.Module) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..structures import Features, TemplateCache
-
-if TYPE_CHECKING:
-    from .tracker import TemplateSearchTracker
 
 DTYPES = {'float32': None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
@@ -20,18 +18,34 @@ class TorchPredictor:
     """The network as the tracking loop sees it: uint8 RGB crops in, numbers out.
 
     Args:
-        model: Tracker whose weights, device and mode are used as they are at every call.
+        model: A :class:`~.tracker.TemplateSearchTracker`, whose weights, device and mode are used
+            as they are at every call.
 
     Attributes:
         dtype: What the backbone computes in: a key of ``DTYPES``. The heads stay in float32: a
             16-bit expectation over bins is off by pixels.
     """
 
-    def __init__(self, model: TemplateSearchTracker) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.search_size = model.backbone.search_size
         self.template_size = model.backbone.template_size
         self.dtype = 'float32'
+
+    @contextmanager
+    def computing_in(self, dtype: str) -> Iterator[None]:
+        """Another :attr:`dtype` for a while.
+
+        Raises:
+            ValueError: If it is no key of ``DTYPES``.
+        """
+        if dtype not in DTYPES:
+            raise ValueError(f'dtype is {dtype!r}, expected one of {", ".join(DTYPES)}')
+        before, self.dtype = self.dtype, dtype
+        try:
+            yield
+        finally:
+            self.dtype = before
 
     def encode_templates(self, crops: list[np.ndarray]) -> TemplateCache:
         """Cache of ``(h, w, 3)`` crops, the static template first."""

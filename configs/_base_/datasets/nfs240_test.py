@@ -1,15 +1,4 @@
 # Need for Speed at 240 frames/s: 100 videos, all frames.
-_base_ = './sot_test.py'
+_base_ = './nfs30_test.py'
 
-test_dataloader = dict(
-    dataset=dict(
-        type='NfSTestDataset',
-        data_root='data/NfS/',
-        ann_file='annotations/nfs240_infos.txt',
-        data_prefix=dict(
-            img_path='',
-            attributes='attributes.csv',  # optional; lines of sequence,attribute,attribute,...
-        ),
-    )
-)
-test_evaluator = dict(type='BenchmarkMetric', protocol='nfs', outfile_prefix='results')
+test_dataloader = dict(dataset=dict(ann_file='annotations/nfs240_infos.txt'))
