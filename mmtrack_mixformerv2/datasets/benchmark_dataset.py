@@ -179,7 +179,7 @@ class BenchmarkDataset(BaseSOTDataset):
             self._warn_once(
                 f'{self.get_video_name(video_idx)}: there is no '
                 f'{" and no ".join(map(str, missing))}; as far as that file goes, the target '
-                'counts as visible in every frame.'
+                'counts as visible.'
             )
         count = self.get_len_per_video(video_idx)
         return [

@@ -20,7 +20,8 @@ from .nfs_boxes import read_nfs_boxes
 class LaSOTTestDataset(BenchmarkDataset):
     """LaSOT and its extension.
 
-    A target is visible where neither ``full_occlusion.txt`` nor ``out_of_view.txt`` says otherwise.
+    A target is visible where neither ``full_occlusion.txt`` nor ``out_of_view.txt`` says otherwise;
+    where one of them is missing, it is not visible in frames without a box either.
     The published annotation has boxes of negative size where the target is hidden, which are no
     boxes, and one where it is not: that is no box either, and named in ``no_box``.
     """
@@ -53,6 +54,9 @@ class LaSOTTestDataset(BenchmarkDataset):
         for flags in self._read_labels(video_idx, labels):
             if flags is not None:
                 visible &= flags == 0
+            else:
+                boxes = self._read_boxes(video_idx)[: len(visible)]
+                visible[: len(boxes)] &= (boxes[:, 2:] > 0).all(axis=1)
         return {'visible': visible}
 
     def _read_boxes(self, video_idx: int) -> np.ndarray:
