@@ -19,6 +19,8 @@ from mmtrack_mixformerv2.engine import (
     use_restart,
 )
 
+# Seconds that processes wait for the one with the longest last sequence.
+PATIENCE = 24 * 3600
 DESCRIPTION = """Test a tracker on a benchmark.
 
 Several sequences advance together, with one forward for all. A sequence that fails is named and
@@ -72,7 +74,7 @@ def main() -> None:
         if args.restart:
             use_restart(cfg)
         check_test(cfg)
-        use_launcher(cfg, args.launcher)
+        use_launcher(cfg, args.launcher, PATIENCE)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import torch
 from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
@@ -23,12 +25,13 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
         super().__init__(module=module, device_ids=None, **kwargs)
 
 
-def init_cpu_process_group(cfg: Config, launcher: str) -> None:
+def init_cpu_process_group(cfg: Config, launcher: str, timeout: float | None = None) -> None:
     """Join the processes that ``torchrun`` started, over gloo; has to precede ``Runner.from_cfg``.
 
     Args:
         cfg: Gets the model wrapper for CPUs, unless it names one itself.
         launcher: Only ``pytorch`` works without a GPU.
+        timeout: Seconds that a process waits for the others; by default as torch does.
 
     Raises:
         ValueError: If the launcher is another one, or the process was not started by ``torchrun``.
@@ -49,4 +52,5 @@ def init_cpu_process_group(cfg: Config, launcher: str) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}
-    torch.distributed.init_process_group('gloo')
+    limit = None if timeout is None else timedelta(seconds=timeout)
+    torch.distributed.init_process_group('gloo', timeout=limit)

@@ -202,17 +202,25 @@ def check_test(cfg: Config) -> None:
     _check_checkpoint(cfg, _build_model(cfg), cfg.load_from, whole=True)
 
 
-def use_launcher(cfg: Config, launcher: str) -> None:
+def use_launcher(cfg: Config, launcher: str, timeout: float | None = None) -> None:
     """Join the other processes that a launcher started, if this is a distributed run.
 
     With GPUs, MMEngine does that when the runner is built.
+
+    Args:
+        cfg: Of the run.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        timeout: Seconds that a process waits for the others; by default as the config and torch
+            say.
 
     Raises:
         ValueError: If the launcher does not work on this machine.
     """
     cfg.launcher = launcher
+    if timeout is not None:
+        cfg.merge_from_dict({'env_cfg.dist_cfg.timeout': timeout})
     if launcher != 'none' and not torch.cuda.is_available():
-        init_cpu_process_group(cfg, launcher)
+        init_cpu_process_group(cfg, launcher, timeout)
 
 
 def build_runner(cfg: Config) -> Runner:
