@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from layouts import make_got10k
 from mmengine.config import Config
 from mmtrack.registry import MODELS
 
@@ -35,3 +36,23 @@ def write_small_tracker(folder: Path) -> tuple[Path, Path]:
     state = MODELS.build(Config.fromfile(config).model).state_dict()
     torch.save({'state_dict': state}, weights)
     return config, weights
+
+
+def annotated_test(folder: Path, **data: int) -> Config:
+    """A test of such a tracker on videos in GOT-10k's layout, all of it in ``folder``.
+
+    Args:
+        folder: Gets ``data``, the config and the weights.
+        data: For ``make_got10k``.
+    """
+    make_got10k(folder / 'data', **data)
+    path, weights = write_small_tracker(folder)
+    cfg = Config.fromfile(path)
+    cfg.test_dataloader.dataset.update(
+        type='AnnotatedGOT10kDataset',
+        data_root=str(folder / 'data'),
+        ann_file='annotations/got10k_train_infos.txt',
+        data_prefix={'img_path': ''},
+    )
+    cfg.load_from = str(weights)
+    return cfg

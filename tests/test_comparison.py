@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from layouts import make_got10k
 from mmengine.config import Config
-from small_tracker import write_small_tracker
+from small_tracker import annotated_test
 
 from mmtrack_mixformerv2.apis import load_tracker
 from mmtrack_mixformerv2.comparison import build_test_set, measure_tracker
@@ -18,18 +17,8 @@ FRAMES = 24  # of each of two videos; frames 3 and 5 do not show the target
 
 @pytest.fixture(scope='module')
 def config(tmp_path_factory) -> Config:
-    folder = tmp_path_factory.mktemp('comparison')
-    make_got10k(folder / 'data')
-    path, weights = write_small_tracker(folder)
-    cfg = Config.fromfile(path)
-    cfg.test_dataloader.dataset.update(
-        type='AnnotatedGOT10kDataset',
-        data_root=str(folder / 'data'),
-        ann_file='annotations/got10k_train_infos.txt',
-        data_prefix={'img_path': ''},
-    )
+    cfg = annotated_test(tmp_path_factory.mktemp('comparison'))
     cfg.test_evaluator = {'type': 'BenchmarkMetric', 'protocol': 'folder', 'outfile_prefix': 'no'}
-    cfg.load_from = str(weights)
     return cfg
 
 

@@ -12,7 +12,7 @@ from layouts import make_got10k
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from small_tracker import write_small_tracker
+from small_tracker import annotated_test
 from tools_loader import load_tool, run_tool
 
 from mmtrack_mixformerv2.engine import EvaluationError, LockStepTestLoop, WorkDirLock
@@ -25,17 +25,9 @@ VIDEOS, FRAMES = 5, 24
 def source(tmp_path_factory) -> Path:
     """A folder with ``data``, ``test.py`` and ``weights.pth``; nothing in it changes."""
     folder = tmp_path_factory.mktemp('source')
-    make_got10k(folder / 'data', videos=VIDEOS, frames=FRAMES)
-    path, weights = write_small_tracker(folder)
-    cfg = Config.fromfile(path)
-    cfg.test_dataloader.dataset.update(
-        type='AnnotatedGOT10kDataset',
-        data_root=str(folder / 'data'),
-        ann_file='annotations/got10k_train_infos.txt',
-        data_prefix={'img_path': ''},
-    )
+    cfg = annotated_test(folder, videos=VIDEOS, frames=FRAMES)
     cfg.test_evaluator = {'type': 'SOTMetric', 'metric_options': {'only_eval_visible': True}}
-    cfg.log_level, cfg.load_from = 'WARNING', str(weights)
+    cfg.log_level = 'WARNING'
     cfg.dump(folder / 'test.py')
     return folder
 
