@@ -38,6 +38,23 @@ def write_small_tracker(folder: Path) -> tuple[Path, Path]:
     return config, weights
 
 
+def lively_tracker(**backbone: int) -> torch.nn.Module:
+    """Such a tracker in memory, whose boxes and scores differ from frame to frame.
+
+    Args:
+        backbone: Changes of its backbone.
+    """
+    config = Config.fromfile(BASES / 'models' / 'mixformerv2-b.py')
+    config.merge_from_dict({'model': MODEL})
+    config.model.backbone.update(backbone)
+    model = MODELS.build(config.model).eval()
+    torch.manual_seed(1)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
 def annotated_test(folder: Path, **data: int) -> Config:
     """A test of such a tracker on videos in GOT-10k's layout, all of it in ``folder``.
 

@@ -1,6 +1,8 @@
 """The online tracker around any network: NumPy and OpenCV, neither torch nor mmengine."""
 
 from .baselines import OpenCVTracker, StillBox
+from .crops import Crops, HostCrops
+from .predictor import BatchPredictor, Predictor
 from .region import (
     clip_box,
     crop_region,
@@ -10,16 +12,15 @@ from .region import (
     validate_box,
     validate_frame,
 )
-from .sequence_tracker import (
-    Predictor,
-    SequenceState,
-    SequenceTracker,
-    TrackingSettings,
-    TrackResult,
-)
+from .sequence_tracker import SequenceState, SequenceTracker, TrackResult
+from .settings import TrackingSettings
 from .template import TemplateMemory, TemplateRefresh
+from .tracker import Tracker
 
 __all__ = [
+    'BatchPredictor',
+    'Crops',
+    'HostCrops',
     'OpenCVTracker',
     'Predictor',
     'SequenceState',
@@ -28,6 +29,7 @@ __all__ = [
     'TemplateMemory',
     'TemplateRefresh',
     'TrackResult',
+    'Tracker',
     'TrackingSettings',
     'clip_box',
     'crop_region',

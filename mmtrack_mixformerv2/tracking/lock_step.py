@@ -12,24 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
 
-from .sequence_tracker import Look, Predictor, SequenceState, SequenceTracker
-
-
-class BatchPredictor(Predictor, Protocol):
-    """A :class:`Predictor` that can do several sequences in one forward."""
-
-    def encode_templates_batch(self, crops: Sequence[list[np.ndarray]]) -> list[Any]:
-        """What ``encode_templates`` gives for each list of as many crops."""
-
-    def predict_batch(
-        self, search_crops: Sequence[np.ndarray], caches: Sequence[Any]
-    ) -> list[tuple[Sequence[float], float | None]]:
-        """What ``predict`` gives for each pair of crop and cache."""
+from .predictor import can_batch, encode_all, predict_all
+from .sequence_tracker import Look, SequenceState, SequenceTracker
 
 
 class Video(Protocol):
@@ -101,7 +89,7 @@ class LockStep:
     """Tracks sequences in lock step.
 
     Args:
-        tracker: The tracking loop; its predictor should be a :class:`BatchPredictor`.
+        tracker: The tracking loop; its predictor should be a :class:`~.predictor.BatchPredictor`.
         read_frame: Gives the RGB uint8 frame of an entry of :attr:`Video.frames`.
         num_sequences: How many advance together.
         executor: Reads frames ahead; None reads each when it is needed.
@@ -129,7 +117,7 @@ class LockStep:
             raise ValueError(f'num_sequences is {num_sequences}, expected 1 or more')
         self.tracker, self.read_frame, self.executor = tracker, read_frame, executor
         self.num_sequences, self.side_by_side = num_sequences, side_by_side
-        self.batched = not strict and hasattr(tracker.predictor, 'predict_batch')
+        self.batched = not strict and can_batch(tracker.predictor)
         self.waited = 0.0
 
     def run(
@@ -214,15 +202,8 @@ class LockStep:
             lane.look = self.tracker.look(frame, lane.state)
 
     def _predict(self, lanes: list[_Lane]) -> list[tuple[Sequence[float], float | None]]:
-        predictor = self.tracker.predictor
-        if not self.batched:
-            return [predictor.predict(lane.look.crop, lane.state.cache) for lane in lanes]
-        predictions = {}
-        for group in _by_templates(lanes):
-            crops = [lane.look.crop for lane in group]
-            found = predictor.predict_batch(crops, [lane.state.cache for lane in group])
-            predictions.update(zip(map(id, group), found))
-        return [predictions[id(lane)] for lane in lanes]
+        crops, states = [lane.look.crop for lane in lanes], [lane.state for lane in lanes]
+        return predict_all(self.tracker.predictor, crops, states, self.batched)
 
     def _follow(self, lane: _Lane, prediction: tuple | None) -> None:
         if prediction is None:
@@ -232,15 +213,9 @@ class LockStep:
         lane.look = None  # lets go of the frame
 
     def _encode(self, lanes: list[_Lane]) -> None:
-        predictor = self.tracker.predictor
-        for group in _by_templates(lanes):
-            crops = [lane.state.memory.templates for lane in group]
-            if self.batched:
-                caches = predictor.encode_templates_batch(crops)
-            else:
-                caches = [predictor.encode_templates(one) for one in crops]
-            for lane, cache in zip(group, caches):
-                lane.state.cache, lane.encode = cache, False
+        encode_all(self.tracker.predictor, [lane.state for lane in lanes], self.batched)
+        for lane in lanes:
+            lane.encode = False
 
     def _each(self, lanes: list[_Lane], events: list, call: Callable[[_Lane], Any]) -> list:
         """Results of a call for each lane; a lane whose call fails is removed and reported."""
@@ -268,15 +243,6 @@ class _Now:
 
     def cancel(self) -> None:
         """Nothing was begun."""
-
-
-def _by_templates(lanes: list[_Lane]) -> list[list[_Lane]]:
-    """Lanes with equal numbers of templates, which fit into one batch."""
-
-    def count(lane: _Lane) -> int:
-        return len(lane.state.memory.templates)
-
-    return [list(group) for _, group in groupby(sorted(lanes, key=count), key=count)]
 
 
 def _tracked(lane: _Lane, seconds: float) -> Tracked:

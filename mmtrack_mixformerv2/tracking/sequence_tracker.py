@@ -10,77 +10,17 @@ and more than one online template works.
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .region import clip_box, crop_region, region_to_image, validate_box, validate_frame
+from .crops import HostCrops
+from .predictor import Predictor, can_batch, encode_all, predict_all
+from .region import clip_box, region_to_image, validate_box, validate_frame
+from .settings import TrackingSettings
 from .template import TemplateMemory, TemplateRefresh
-
-
-@dataclass(frozen=True)
-class TrackingSettings:
-    """What the online tracker may be told; the same names are the keys of ``test_cfg``.
-
-    Attributes:
-        search_factor: Side of the search region in units of the box's ``sqrt(width * height)``.
-        template_factor: The same for templates.
-        num_online_templates: How many templates are refreshed; 1 is published, 0 none.
-        update_interval: Frames from one refresh to the next.
-        score_threshold: Least score of a new template, exclusive.
-        max_score_decay: Factor on the best score per frame.
-        clip_margin: Pixels of a box that stay inside of the image; also its least size.
-    """
-
-    search_factor: float = 5.0
-    template_factor: float = 2.0
-    num_online_templates: int = 1
-    update_interval: int = 200
-    score_threshold: float = 0.5
-    max_score_decay: float = 1.0
-    clip_margin: int = 10
-
-    def __post_init__(self) -> None:
-        self._check('search_factor', numbers.Real, lambda v: 0 < v < math.inf, 'a positive number')
-        self._check(
-            'template_factor', numbers.Real, lambda v: 0 < v < math.inf, 'a positive number'
-        )
-        self._check('num_online_templates', numbers.Integral, lambda v: v >= 0, 'an integer >= 0')
-        self._check('update_interval', numbers.Integral, lambda v: v >= 1, 'an integer >= 1')
-        self._check('score_threshold', numbers.Real, lambda v: 0 <= v <= 1, 'a number in [0, 1]')
-        self._check('max_score_decay', numbers.Real, lambda v: 0 < v <= 1, 'a number in (0, 1]')
-        self._check('clip_margin', numbers.Integral, lambda v: v >= 1, 'an integer >= 1')
-
-    def _check(self, name: str, kind: type, valid: Any, expected: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, kind) or not valid(value):
-            raise ValueError(f'{name} is {value!r}, expected {expected}; correct it in test_cfg.')
-
-
-class Predictor(Protocol):
-    """A network as the loop sees it.
-
-    Attributes:
-        search_size: Side of the search crop it wants, pixels.
-        template_size: Side of the template crops it wants, pixels.
-    """
-
-    search_size: int
-    template_size: int
-
-    def encode_templates(self, crops: list[np.ndarray]) -> Any:
-        """Encode RGB uint8 crops ``(template_size, template_size, 3)``, the static one first."""
-
-    def predict(self, search_crop: np.ndarray, cache: Any) -> tuple[Sequence[float], float | None]:
-        """Find the target in an RGB uint8 crop ``(search_size, search_size, 3)``.
-
-        Returns:
-            left, top, right, bottom in [0, 1] of the crop, and the score in [0, 1] or None from
-            a model without a score head (its templates are then never refreshed).
-        """
 
 
 class TrackResult(NamedTuple):
@@ -101,13 +41,13 @@ class Look(NamedTuple):
     """A frame and what the network is to see of it.
 
     Attributes:
-        frame: RGB uint8 ``(height, width, 3)``.
+        frame: What ``load`` of the predictor's crops made of it.
         crop: The search region, RGB uint8 ``(search_size, search_size, 3)``.
         resize_factor: Pixels of the crop per pixel of the frame.
     """
 
-    frame: np.ndarray
-    crop: np.ndarray
+    frame: Any
+    crop: Any
     resize_factor: float
 
 
@@ -141,6 +81,7 @@ class SequenceTracker:
     def __init__(self, predictor: Predictor, settings: TrackingSettings) -> None:
         self.predictor = predictor
         self.settings = settings
+        self.crops = getattr(predictor, 'crops', None) or HostCrops()
         self.refresh = TemplateRefresh(
             capacity=settings.num_online_templates,
             interval=settings.update_interval,
@@ -163,9 +104,15 @@ class SequenceTracker:
             TypeError: If the frame is not a uint8 array.
             ValueError: If the frame's shape or the box is not usable.
         """
-        state = self.begin(frame, box_xywh)
-        state.cache = self.predictor.encode_templates(state.memory.templates)
-        return state
+        return self.init_targets(frame, [box_xywh])[0]
+
+    def init_targets(
+        self, frame: np.ndarray, boxes_xywh: Sequence[Sequence[float]]
+    ) -> list[SequenceState]:
+        """As :meth:`init`, of several targets in one frame, with one forward for all."""
+        states = self.begin_targets(frame, boxes_xywh)
+        encode_all(self.predictor, states, batch=can_batch(self.predictor))
+        return states
 
     def track(self, frame: np.ndarray, state: SequenceState) -> TrackResult:
         """Find the target in the next frame.
@@ -182,34 +129,63 @@ class SequenceTracker:
             ValueError: If the frame's size is not that of the first frame, or the predictor
                 gives values that are not finite.
         """
-        look = self.look(frame, state)
-        result = self.follow(look, state, *self.predictor.predict(look.crop, state.cache))
-        if result.template_updated:
-            state.cache = self.predictor.encode_templates(state.memory.templates)
-        return result
+        return self.track_targets(frame, [state])[0]
+
+    def track_targets(
+        self, frame: np.ndarray, states: Sequence[SequenceState]
+    ) -> list[TrackResult]:
+        """As :meth:`track`, of several targets in one frame.
+
+        There is one forward for all targets with as many templates, if the predictor is a
+        :class:`~.predictor.BatchPredictor`; else one for each.
+        """
+        batch = len(states) > 1 and can_batch(self.predictor)
+        looks = self.look_targets(frame, states)
+        found = predict_all(self.predictor, [look.crop for look in looks], states, batch)
+        results = [self.follow(*of_one) for of_one in zip(looks, states, *zip(*found))]
+        changed = [s for s, result in zip(states, results) if result.template_updated]
+        encode_all(self.predictor, changed, batch)
+        return results
 
     # The steps of init and track without the network, for those who call it themselves.
 
     def begin(self, frame: np.ndarray, box_xywh: Sequence[float]) -> SequenceState:
         """As :meth:`init`, but the state still needs a ``cache`` of its ``memory.templates``."""
+        return self.begin_targets(frame, [box_xywh])[0]
+
+    def begin_targets(
+        self, frame: np.ndarray, boxes_xywh: Sequence[Sequence[float]]
+    ) -> list[SequenceState]:
+        """:meth:`begin` for several targets in one frame."""
         frame = validate_frame(frame)
         height, width = frame.shape[:2]
-        box = validate_box(box_xywh, height, width)
-        memory = self.refresh.start(self._template(frame, box))
-        return SequenceState((height, width), box, memory, cache=None)
+        boxes = [validate_box(box, height, width) for box in boxes_xywh]
+        size, factor = self.predictor.template_size, self.settings.template_factor
+        crops = self.crops.cut_all(self.crops.load(frame), boxes, factor, size)
+        return [
+            SequenceState((height, width), box, self.refresh.start(crop), cache=None)
+            for box, (crop, _) in zip(boxes, crops)
+        ]
 
     def look(self, frame: np.ndarray, state: SequenceState) -> Look:
         """Cut out the search region of the next frame; raises as :meth:`track` does."""
+        return self.look_targets(frame, [state])[0]
+
+    def look_targets(self, frame: np.ndarray, states: Sequence[SequenceState]) -> list[Look]:
+        """:meth:`look` for several targets in one frame."""
         frame = validate_frame(frame)
-        if frame.shape[:2] != state.frame_size:
-            raise ValueError(
-                f'frame {state.frame_index + 1} is {frame.shape[1]} x {frame.shape[0]} px (width '
-                f'x height) but the sequence began with {state.frame_size[1]} x '
-                f'{state.frame_size[0]} px; resize the frames to one size, or start a new '
-                'sequence with init.'
-            )
+        for state in states:
+            if frame.shape[:2] != state.frame_size:
+                raise ValueError(
+                    f'frame {state.frame_index + 1} is {frame.shape[1]} x {frame.shape[0]} px '
+                    f'(width x height) but the sequence began with {state.frame_size[1]} x '
+                    f'{state.frame_size[0]} px; resize the frames to one size, or start a new '
+                    'sequence with init.'
+                )
         size, factor = self.predictor.search_size, self.settings.search_factor
-        return Look(frame, *crop_region(frame, state.box_xywh, factor, size))
+        loaded = self.crops.load(frame)
+        boxes = [state.box_xywh for state in states]
+        return [Look(loaded, *cut) for cut in self.crops.cut_all(loaded, boxes, factor, size)]
 
     def follow(
         self, look: Look, state: SequenceState, box_norm: Sequence[float], score: float | None
@@ -234,6 +210,6 @@ class SequenceTracker:
         )
         return TrackResult(box, score, updated)
 
-    def _template(self, frame: np.ndarray, box_xywh: Sequence[float]) -> np.ndarray:
-        size = self.predictor.template_size
-        return crop_region(frame, box_xywh, self.settings.template_factor, size)[0]
+    def _template(self, frame: Any, box_xywh: Sequence[float]) -> Any:
+        size, factor = self.predictor.template_size, self.settings.template_factor
+        return self.crops.cut(frame, box_xywh, factor, size)[0]
