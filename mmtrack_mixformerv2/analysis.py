@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,11 +29,11 @@ class FrameCost:
 
     Attributes:
         templates: Of ``encode_template``, which runs only when a template changes.
-        search: Of ``encode_search``.
+        search: Of ``encode_search``, which does for the heads what they read.
         heads: Of the heads.
-        unused: Of what ``templates`` leaves out: without a reader of the template tokens after the
-            last block, that block stops at its keys and values. The published implementation
-            computes it, so its count is higher by this number.
+        unused: Of what nothing reads in the last block, and is left out: the outputs of template
+            tokens and, if heads read prediction tokens alone, of search tokens. The published
+            implementation computes it, so its count is higher by this number.
     """
 
     templates: int
@@ -119,15 +120,21 @@ def count_multiply_adds(model: nn.Module, num_templates: int) -> FrameCost:
     templates = like.new_zeros(1, num_templates, 3, *[backbone.template_size] * 2)
     search = like.new_zeros(1, 3, *[backbone.search_size] * 2)
     with torch.no_grad():
-        encoded = _multiply_adds(lambda: backbone.encode_template(templates))
-        everything = _multiply_adds(lambda: backbone.encode_template(templates, out_layers=True))
+        encoded = multiply_adds(lambda: backbone.encode_template(templates))
+        everything = multiply_adds(lambda: backbone.encode_template(templates, out_layers=True))
         cache = backbone.encode_template(templates)
-        searched = _multiply_adds(lambda: backbone.encode_search(search, cache))
-        predicted = _multiply_adds(lambda: model.predict_boxes(search, cache))
-    return FrameCost(encoded, searched, predicted - searched, everything - encoded)
+        searched = multiply_adds(
+            lambda: backbone.encode_search(search, cache, tokens_only=model.tokens_only)
+        )
+        whole = multiply_adds(lambda: backbone.encode_search(search, cache))
+        predicted = multiply_adds(lambda: model.predict_boxes(search, cache))
+    return FrameCost(
+        encoded, searched, predicted - searched, everything - encoded + whole - searched
+    )
 
 
-def _multiply_adds(run) -> int:
+def multiply_adds(run: Callable[[], object]) -> int:
+    """Count those of the matrix products and convolutions that torch does in ``run()``."""
     # The counter knows no fused attention of the CPU; the plain one is two products it does know.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         run()

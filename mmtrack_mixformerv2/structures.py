@@ -17,11 +17,13 @@ class TemplateCache:
         keys: One ``(B, heads, T * Nt, head_dim)`` tensor per block.
         values: Like ``keys``.
         layers: Output of every block, ``(B, T * Nt, C)`` each, if it was asked for.
+        maker: The model whose cache this is, if somebody wants to know.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     layers: list[Tensor] | None = None
+    maker: object = None
 
     @property
     def num_tokens(self) -> int:
@@ -36,6 +38,18 @@ class TemplateCache:
         return cls(
             [torch.cat(keys) for keys in zip(*(cache.keys for cache in caches))],
             [torch.cat(values) for values in zip(*(cache.values for cache in caches))],
+            maker=caches[0].maker,
+        )
+
+    def repeat(self, times: int) -> TemplateCache:
+        """The cache of as many copies of the one template that this one is of.
+
+        Templates attend to each other, and among equal ones every softmax mean stays as it is.
+        """
+        return TemplateCache(
+            [key.repeat(1, 1, times, 1) for key in self.keys],
+            [value.repeat(1, 1, times, 1) for value in self.values],
+            maker=self.maker,
         )
 
     def split(self) -> list[TemplateCache]:
@@ -46,6 +60,7 @@ class TemplateCache:
             TemplateCache(
                 [key[i : i + 1].clone() for key in self.keys],
                 [value[i : i + 1].clone() for value in self.values],
+                maker=self.maker,
             )
             for i in range(len(self.keys[0]))
         ]
@@ -56,13 +71,13 @@ class Features:
     """What a backbone says about a search region.
 
     Attributes:
-        search: Search tokens ``(B, Ns, C)``, row by row.
+        search: Search tokens ``(B, Ns, C)``, row by row; None if they were not asked for.
         tokens: Prediction tokens ``(B, P, C)``; four of them stand for left, top, right, bottom.
         layers: Output of every block, ``(B, Ns + P, C)`` each (search, then prediction tokens),
             if it was asked for.
     """
 
-    search: Tensor
+    search: Tensor | None
     tokens: Tensor
     layers: list[Tensor] | None = None
 

@@ -60,9 +60,9 @@ def test_cached_attention_equals_one_masked_sequence(templates):
         cache = model.encode_template(inputs[0], out_layers=True)
         expected = masked_reference(model, *inputs)
     whole = torch.cat([cache.layers[-1], features.layers[-1]], dim=1)
-    torch.testing.assert_close(whole, expected, atol=2e-6, rtol=0)
-    torch.testing.assert_close(features.tokens, expected[:, -4:], atol=2e-6, rtol=0)
-    torch.testing.assert_close(features.search, expected[:, -20:-4], atol=2e-6, rtol=0)
+    torch.testing.assert_close(whole, expected, atol=5e-6, rtol=0)
+    torch.testing.assert_close(features.tokens, expected[:, -4:], atol=5e-6, rtol=0)
+    torch.testing.assert_close(features.search, expected[:, -20:-4], atol=5e-6, rtol=0)
 
 
 def test_forward_is_both_halves_and_leaves_nothing_behind():

@@ -99,7 +99,8 @@ def test_online_tracker_equals_the_published_one_around_a_real_network():
         np.testing.assert_allclose(result.box_xywh, arrays['boxes'][index], atol=1e-3)
         np.testing.assert_allclose(result.score, arrays['scores'][index], atol=2e-5)
         np.testing.assert_allclose(state.memory.best_score, arrays['max_score'][index], atol=2e-5)
-        online = model.data_preprocessor.normalize(state.memory.templates[1:2])
+        crop = torch.from_numpy(state.memory.templates[1]).permute(2, 0, 1)[None]
+        online = model.data_preprocessor.scale(crop)
         np.testing.assert_allclose(
             online.flatten()[:8].numpy(), arrays['online_after_first8'][index], atol=2e-5
         )

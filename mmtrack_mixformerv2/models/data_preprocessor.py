@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from mmtrack.models import TrackDataPreprocessor
 from mmtrack.registry import MODELS
@@ -42,17 +41,13 @@ class CropDataPreprocessor(TrackDataPreprocessor):
         inputs = {name: self._prepare(crops) for name, crops in data['inputs'].items()}
         return dict(inputs=inputs, data_samples=data['data_samples'])
 
-    def normalize(self, crops: Sequence[np.ndarray]) -> Tensor:
-        """RGB uint8 crops ``(h, w, 3)`` to one normalised ``(T, 3, h, w)`` on the device."""
-        stacked = torch.from_numpy(np.stack(crops)).to(self.mean.device)
-        return self._scale(stacked.permute(0, 3, 1, 2))
-
     def _prepare(self, crops: Tensor | Sequence[Tensor]) -> Tensor:
         stacked = crops if isinstance(crops, Tensor) else torch.stack(list(crops))
         stacked = self.cast_data(stacked).contiguous()
-        return self._scale(stacked.flip(-3) if self.channel_conversion else stacked)
+        return self.scale(stacked.flip(-3) if self.channel_conversion else stacked)
 
-    def _scale(self, crops: Tensor) -> Tensor:
+    def scale(self, crops: Tensor) -> Tensor:
+        """Normalise RGB uint8 crops ``(..., 3, h, w)``."""
         # Bytes are put in order before they become floats, and the floats are not copied again.
         scaled = crops.contiguous().to(self.mean.dtype, copy=True)
         return scaled.sub_(self.mean).div_(self.std)

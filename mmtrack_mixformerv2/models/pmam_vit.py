@@ -4,7 +4,8 @@ Paper: MixFormerV2, arXiv 2305.15896, section 3.1. With no prediction tokens it 
 MixViT. Follows the published implementation at revision 1041438, with one deliberate difference:
 attention is asymmetric by construction, not by a mask. Templates pass through the blocks alone and
 leave their keys and values in a :class:`TemplateCache`; search and prediction tokens then attend to
-the cached keys and their own. Training, tracking and export run these same lines.
+the cached keys and their own. Training, tracking and export run these same lines. Where only the
+prediction tokens are read, the last block does no more for the search tokens than they need.
 """
 
 from __future__ import annotations
@@ -41,6 +42,35 @@ class MixedAttention(nn.Module):
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """``(B, N, C)``: every query attends to all keys."""
         mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+    def attend_few(self, x: Tensor, count: int, key: Tensor, value: Tensor) -> Tensor:
+        """What :meth:`attend` gives for the last few tokens, without keys and values of ``x``.
+
+        The order of products is changed, not their result: with x = n W_k, the logits q x^T are
+        (q W_k^T) n^T, and p (n W_v) is (p n) W_v. For few queries that is much less work.
+
+        Args:
+            x: Tokens ``(B, N, C)``.
+            count: How many of the last ones ask, P.
+            key: Keys ``(B, heads, T, head_dim)`` that the queries attend to besides those of ``x``.
+            value: Their values.
+
+        Returns:
+            ``(B, P, C)``.
+        """
+        batch, length, dims = x.shape
+        heads, width = self.num_heads, dims // self.num_heads
+        weights = self.qkv.weight.view(3, heads, width, dims)
+        query_bias, key_bias, value_bias = self.qkv.bias.view(3, heads, width, 1)
+        tokens = x[:, length - count :].unsqueeze(1)  # (B, 1, P, C)
+        query = (tokens @ weights[0].transpose(1, 2) + query_bias.mT) * width**-0.5
+        asked = (query @ weights[1]).flatten(1, 2)  # (B, heads * P, C)
+        own = (asked @ x.mT).unflatten(1, (heads, count)) + query @ key_bias
+        attention = torch.cat([query @ key.mT, own], dim=-1).softmax(dim=-1)
+        given, own = attention.split([key.shape[2], length], dim=-1)
+        seen = (own.contiguous().flatten(1, 2) @ x).unflatten(1, (heads, count))  # (B, heads, P, C)
+        mixed = given @ value + seen @ weights[2].mT + own.sum(-1, keepdim=True) * value_bias.mT
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -88,7 +118,20 @@ class MixedAttentionBlock(nn.Module):
         """Output of the block for the tokens ``x`` whose query is given."""
         if self.gamma == 0:
             return x
-        attended = self.drop_path(self.attn.attend(query, key, value))
+        return self._add(x, self.attn.attend(query, key, value))
+
+    def finish_few(self, x: Tensor, count: int, key: Tensor, value: Tensor) -> Tensor:
+        """Output ``(B, P, C)`` of the block for the last ``count`` of the tokens ``x``.
+
+        All of ``x`` and the given keys and values, of the templates, are attended to.
+        """
+        few = x[:, x.shape[1] - count :]
+        if self.gamma == 0:
+            return few
+        return self._add(few, self.attn.attend_few(self.norm1(x), count, key, value))
+
+    def _add(self, x: Tensor, attended: Tensor) -> Tensor:
+        attended = self.drop_path(attended)
         if self.gamma == 1 or self.fade == 'branches':
             x = x + self._faded(attended)
             return x + self._faded(self.drop_path(self.mlp(self.norm2(x))))
@@ -214,7 +257,12 @@ class PMAMViT(BaseModule):
         return TemplateCache(keys, values, layers if out_layers else None)
 
     def encode_search(
-        self, search: Tensor, cache: TemplateCache, *, out_layers: bool = False
+        self,
+        search: Tensor,
+        cache: TemplateCache,
+        *,
+        out_layers: bool = False,
+        tokens_only: bool = False,
     ) -> Features:
         """Search and prediction tokens after attending to the templates and to each other.
 
@@ -222,17 +270,29 @@ class PMAMViT(BaseModule):
             search: Normalised search regions ``(B, 3, S, S)``.
             cache: Of the same B sequences, from :meth:`encode_template`.
             out_layers: Also keep the output of every block.
+            tokens_only: Leave out what only the final search tokens need. The prediction tokens
+                are the same but for rounding; a quarter (B: an eighth) of the work is saved.
 
         Raises:
-            ValueError: If the size of the regions or the cache does not fit this backbone.
+            ValueError: If the size of the regions or the cache does not fit this backbone, or
+                ``tokens_only`` leaves nothing or less than was asked for.
         """
+        if tokens_only and (out_layers or not self.num_prediction_tokens):
+            raise ValueError(
+                'tokens_only leaves the search tokens out, which out_layers and a backbone with '
+                f'num_prediction_tokens={self.num_prediction_tokens} need; call encode_search '
+                'without it.'
+            )
         x = self._embed(search, self.search_pos_embed, 'search')
-        self._check_cache(cache, len(x))
+        self._check_cache(cache, x.shape[0])
         if self.num_prediction_tokens:
             tokens = self.prediction_tokens + self.prediction_pos_embed
-            x = torch.cat([x, tokens.expand(len(x), -1, -1)], dim=1)
+            x = torch.cat([x, tokens.expand(x.shape[0], -1, -1)], dim=1)
         layers = []
         for block, template_key, template_value in zip(self.blocks, cache.keys, cache.values):
+            if tokens_only and block is self.blocks[-1]:
+                count = self.num_prediction_tokens
+                return Features(None, block.finish_few(x, count, template_key, template_value))
             query, key, value = block.project(x)
             key = torch.cat([template_key, key], dim=2)
             value = torch.cat([template_value, value], dim=2)
@@ -254,8 +314,24 @@ class PMAMViT(BaseModule):
                 f'{name} is {"x".join(map(str, images.shape[1:]))}, expected 3x{size}x{size}; crop '
                 f'it to that size or set {name}_size in the config of the backbone.'
             )
-        tokens = self.patch_embed(images).flatten(2).transpose(1, 2)  # (B, N, C)
-        return tokens + position
+        weight = self.patch_embed.weight.flatten(1)  # (C, 3 * p * p)
+        side = self.patch_embed.kernel_size[0]
+        patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))
+        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, N, 3 * p * p)
+        return F.linear(patches.to(weight.dtype), weight, self.patch_embed.bias) + position
+
+    @torch.no_grad()
+    def fold_scaling(self, mean: Tensor, std: Tensor) -> None:
+        """Put ``(image - mean) / std`` into the patch embedding, which then reads raw images.
+
+        Args:
+            mean: Of the channels, ``(3,)``.
+            std: Of the channels, ``(3,)``.
+        """
+        weight, bias = self.patch_embed.weight, self.patch_embed.bias
+        exact = weight.double() / std.double().view(3, 1, 1)
+        bias.copy_(bias.double() - (exact * mean.double().view(3, 1, 1)).sum((1, 2, 3)))
+        weight.copy_(exact)
 
     def _check_cache(self, cache: TemplateCache, batch: int) -> None:
         heads = self.blocks[0].attn.num_heads

@@ -82,6 +82,7 @@ class TokenDistributionHead(BaseModule):
     """
 
     DESIGNS = {(4, 'shared'), (4, 'per_edge'), (1, 'per_edge'), (1, 'box')}
+    reads_search = False
 
     def __init__(
         self,
@@ -146,6 +147,7 @@ class TokenScoreHead(BaseModule):
     """
 
     ORDERS = ('mean_of_logits', 'mean_of_tokens')
+    reads_search = False
 
     def __init__(
         self, *, in_channels: int, order: str = 'mean_of_logits', init_cfg: dict | None = None

@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
-from ..structures import Features, TemplateCache
-
-DTYPES = {'float32': None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+from ..runtime.errors import CacheMismatch
+from ..structures import TemplateCache
+from .inference import InferenceNetwork
 
 
 class TorchPredictor:
     """The network as the tracking loop sees it: uint8 RGB crops in, numbers out.
 
     Args:
-        model: A :class:`~.tracker.TemplateSearchTracker`, whose weights, device and mode are used
-            as they are at every call.
-
-    Attributes:
-        dtype: What the backbone computes in: a key of ``DTYPES``. The heads stay in float32: a
-            16-bit expectation over bins is off by pixels.
+        network: A view of a model, or a frozen copy of one.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.search_size = model.backbone.search_size
-        self.template_size = model.backbone.template_size
-        self.dtype = 'float32'
+    def __init__(self, network: InferenceNetwork) -> None:
+        self.network = network
+        self._last = _Latest()
 
-    @contextmanager
-    def computing_in(self, dtype: str) -> Iterator[None]:
-        """Another :attr:`dtype` for a while.
+    @property
+    def search_size(self) -> int:
+        """Side of the search crop in pixels."""
+        return self.network.search_size
 
-        Raises:
-            ValueError: If it is no key of ``DTYPES``.
-        """
-        if dtype not in DTYPES:
-            raise ValueError(f'dtype is {dtype!r}, expected one of {", ".join(DTYPES)}')
-        before, self.dtype = self.dtype, dtype
-        try:
-            yield
-        finally:
-            self.dtype = before
+    @property
+    def template_size(self) -> int:
+        """Side of the template crops in pixels."""
+        return self.network.template_size
 
     def encode_templates(self, crops: list[np.ndarray]) -> TemplateCache:
         """Cache of ``(h, w, 3)`` crops, the static template first."""
@@ -60,29 +47,57 @@ class TorchPredictor:
     @torch.inference_mode()
     def encode_templates_batch(self, crops: Sequence[list[np.ndarray]]) -> list[TemplateCache]:
         """Caches of several sequences with the same number of templates, in one forward."""
-        templates = self.model.data_preprocessor.normalize([crop for one in crops for crop in one])
-        with self._autocast():
-            cache = self.model.backbone.encode_template(templates.unflatten(0, (len(crops), -1)))
-        return cache.split()
+        count = len(crops[0])
+        # Before the first update a sequence has one crop in every place: it is encoded once.
+        if count > 1 and all(crop is one[0] for one in crops for crop in one):
+            return [cache.repeat(count) for cache in self._encode([one[:1] for one in crops])]
+        return self._encode(crops)
+
+    def _encode(self, crops: Sequence[list[np.ndarray]]) -> list[TemplateCache]:
+        stacked = self._stack([crop for one in crops for crop in one])
+        return self.network.encode_templates(stacked.unflatten(0, (len(crops), -1))).split()
 
     @torch.inference_mode()
     def predict_batch(
         self, search_crops: Sequence[np.ndarray], caches: Sequence[TemplateCache]
     ) -> list[tuple[np.ndarray, float | None]]:
-        """What :meth:`predict` gives for each pair; caches of as many templates, one forward."""
-        search = self.model.data_preprocessor.normalize(search_crops)
-        with self._autocast():
-            features = self.model.backbone.encode_search(search, TemplateCache.join(caches))
-        prediction = self.model.apply_heads(
-            Features(features.search.float(), features.tokens.float())
-        )
+        """What :meth:`predict` gives for each pair; caches of as many templates, one forward.
+
+        Raises:
+            CacheMismatch: If a cache is of another model.
+        """
+        prediction = self.network.predict(self._stack(search_crops), self._join(caches))
         boxes = prediction.boxes.cpu().double().numpy()
         if prediction.score_logits is None:
             return [(box, None) for box in boxes]
         scores = prediction.score_logits.cpu().double().sigmoid().tolist()
         return list(zip(boxes, scores))
 
-    def _autocast(self) -> torch.autocast:
-        dtype = DTYPES[self.dtype]
-        device = self.model.data_preprocessor.mean.device.type
-        return torch.autocast(device, dtype, enabled=dtype is not None)
+    def _join(self, caches: Sequence[TemplateCache]) -> TemplateCache:
+        """The caches in one; the last batch is kept, since frames come in a row."""
+        last, joined = self._last.batch
+        if len(last) == len(caches) and all(a is b for a, b in zip(last, caches)):
+            return joined
+        if any(cache.maker is not self.network.model for cache in caches):
+            raise CacheMismatch(
+                'the templates were encoded by another model than the one that is to search with '
+                'them; begin the sequence again with init.'
+            )
+        joined = TemplateCache.join(caches)
+        if len(caches) > 1:
+            self._last.batch = tuple(caches), joined
+        return joined
+
+    def _stack(self, crops: Sequence[np.ndarray]) -> torch.Tensor:
+        """``(B, h, w, 3)`` on the device, still uint8; a single crop is not copied."""
+        stacked = crops[0][None] if len(crops) == 1 else np.stack(crops)
+        return torch.from_numpy(stacked).to(self.network.device)
+
+
+class _Latest(threading.local):
+    """The batch of caches that a thread joined last; a copy of a model begins without."""
+
+    batch: tuple[tuple[TemplateCache, ...], TemplateCache | None] = ((), None)
+
+    def __reduce__(self) -> tuple:
+        return type(self), ()

@@ -20,6 +20,7 @@ from ..tracking.sequence_tracker import (
     TrackingSettings,
     TrackResult,
 )
+from .inference import InferenceNetwork
 from .torch_predictor import TorchPredictor
 
 
@@ -82,7 +83,9 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         self.test_cfg = dict(test_mode=settings.pop('test_mode', 'OPE'))
         self._check_parts()
         self._freeze()
-        self.loop = SequenceTracker(TorchPredictor(self), TrackingSettings(**settings))
+        self.loop = SequenceTracker(
+            TorchPredictor(InferenceNetwork.of(self)), TrackingSettings(**settings)
+        )
         self._running: dict[int, SequenceState] = {}  # by video; see predict_ope
 
     def _check_parts(self) -> None:
@@ -138,9 +141,16 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         """Make the running model shallower, see :meth:`PMAMViT.remove_blocks`."""
         self.backbone.remove_blocks(layers)
 
+    @property
+    def tokens_only(self) -> bool:
+        """Whether no head reads the search tokens, so that they need not be finished."""
+        heads = filter(None, (self.box_head, self.score_head))
+        return not any(getattr(head, 'reads_search', True) for head in heads)
+
     def predict_boxes(self, search: Tensor, cache: TemplateCache) -> BoxPrediction:
         """Heads on the search regions ``(B, 3, S, S)``, normalised, given their templates."""
-        return self.apply_heads(self.backbone.encode_search(search, cache))
+        features = self.backbone.encode_search(search, cache, tokens_only=self.tokens_only)
+        return self.apply_heads(features)
 
     def apply_heads(self, features: Features) -> BoxPrediction:
         """What the box head and, if there is one, the score head say about features."""
