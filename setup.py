@@ -19,6 +19,22 @@ def requirements() -> list[str]:
     return [line for line in lines if line and not line.startswith('#')]
 
 
+# What a client needs that runs an exported model, and what each extra adds to it.
+CLIENT = [line for line in requirements() if re.match('(numpy|opencv-python)', line)]
+EXTRAS = {
+    'full': requirements(),
+    'onnx': ['onnxruntime>=1.20'],
+    'openvino': ['openvino>=2024.6'],
+    'export': [
+        'onnx>=1.17',
+        'onnxscript>=0.5',
+        'onnxruntime>=1.20',
+        'openvino>=2024.6',
+        'nncf>=2.14',
+    ],
+}
+
+
 def readme() -> str:
     path = ROOT / 'README.md'
     return path.read_text(encoding='utf-8') if path.exists() else ''
@@ -34,7 +50,8 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mmtrack_mixformerv2', 'mmtrack_mixformerv2.*']),
     package_data={'mmtrack_mixformerv2': ['datasets/data/*.csv']},
-    install_requires=requirements(),
+    install_requires=CLIENT,
+    extras_require=EXTRAS,
     classifiers=[
         'Programming Language :: Python :: 3',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',

@@ -1,15 +1,36 @@
-"""MixFormerV2 for MMTracking 1.x; importing it registers mmtrack's parts and ours."""
+"""MixFormerV2 for MMTracking 1.x; importing it registers mmtrack's parts and ours.
 
-from .compat import ensure_mmtrack
+Without OpenMMLab and torch, :mod:`.runtime` and :mod:`.tracking` are there for exported models.
+"""
+
+from importlib.util import find_spec
+from typing import NoReturn
+
 from .version import __version__
 
-ensure_mmtrack()
+__all__ = ['__version__']
 
-from mmtrack.utils import register_all_modules  # noqa: E402
+if find_spec('mmengine') is not None:
+    from .compat import ensure_mmtrack
 
-from . import datasets, engine, evaluation, models  # noqa: E402
+    ensure_mmtrack()
 
-# mmtrack fills its registries only on request. The default scope is left to whoever builds.
-register_all_modules(init_default_scope=False)
+    from mmtrack.utils import register_all_modules
 
-__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']
+    from . import datasets, engine, evaluation, models
+
+    # mmtrack fills its registries only on request. The default scope is left to whoever builds.
+    register_all_modules(init_default_scope=False)
+
+    __all__ += ['datasets', 'engine', 'evaluation', 'models']
+else:
+
+    def __getattr__(name: str) -> NoReturn:
+        if name in ('datasets', 'engine', 'evaluation', 'models'):
+            raise ImportError(
+                f'mmtrack_mixformerv2.{name} needs MMTracking, which is not installed; exported '
+                'models run without it (mmtrack_mixformerv2.runtime). To install it:\n'
+                '    python -m pip install "mmtrack_mixformerv2[full]"\n'
+                '    python -m pip install --no-deps mmtrack==1.0.0rc1 mmcv-lite==2.1.0'
+            )
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

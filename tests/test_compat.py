@@ -16,6 +16,8 @@ import pytest
 import torch
 from mmengine.utils.dl_utils import mmcv_full_available
 
+import mmtrack_mixformerv2
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # What `import mmtrack_mixformerv2` does first, without the seconds that the rest of it takes.
@@ -123,11 +125,22 @@ def test_the_second_command_names_what_is_missing(tmp_path):
     code = 'import mmtrack_mixformerv2'
     # -S leaves the installed packages out, so that both are really missing.
     expected = f'{COMMAND} mmtrack==1.0.0rc1 mmcv-lite==2.1.0'
-    assert last_line('-S', '-c', code) == expected
-    packages = write_package(tmp_path / 'mmcv', 'mmcv', '')
-    assert last_line('-S', '-c', code, packages=packages) == f'{COMMAND} mmtrack==1.0.0rc1'
-    packages = write_package(tmp_path / 'mmtrack', 'mmtrack', '')
-    assert last_line('-S', '-c', code, packages=packages) == f'{COMMAND} mmcv-lite==2.1.0'
+    packages = write_package(tmp_path / 'neither', 'mmengine', '')
+    assert last_line('-S', '-c', code, packages=packages) == expected
+    for there, missing in (('mmcv', 'mmtrack==1.0.0rc1'), ('mmtrack', 'mmcv-lite==2.1.0')):
+        packages = write_package(tmp_path / there, 'mmengine', '')
+        write_package(packages, there, '')
+        assert last_line('-S', '-c', code, packages=packages) == f'{COMMAND} {missing}'
+
+
+def test_without_openmmlab_the_package_says_what_its_parts_need():
+    """Exported models run without; -S leaves all installed packages out."""
+    code = 'import mmtrack_mixformerv2 as package; print(package.__version__); package.models'
+    result = run_python('-S', '-c', code)
+    assert result.stdout == f'{mmtrack_mixformerv2.__version__}\n'
+    assert 'mmtrack_mixformerv2.models needs MMTracking' in result.stderr
+    assert 'pip install "mmtrack_mixformerv2[full]"' in result.stderr
+    assert result.stderr.rstrip().endswith(f'{COMMAND} mmtrack==1.0.0rc1 mmcv-lite==2.1.0')
 
 
 def test_no_requirement_of_the_package_overwrites_mmcv_or_is_left_out():
