@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from mmtrack.registry import MODELS
 
+from .deployment.backends import build_predictor
 from .engine.strict_load_hook import load_whole
+from .tracking import SequenceTracker, Tracker
+
+
+def open_tracker(config: str | os.PathLike | Config, checkpoint: str, **runtime: Any) -> Tracker:
+    """A tracker of videos, on what is to run its network.
+
+    Args:
+        config: A test config, or its file.
+        checkpoint: File with the weights.
+        runtime: For :func:`~.deployment.backends.build_predictor`: ``backend``, ``dtype``,
+            ``compile``, ``exported``, ``num_threads``. By default torch, in float32.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a file cannot be read, does not fit, or the settings do not fit each other.
+        BackendNotInstalled: If a package is missing.
+    """
+    config = config if isinstance(config, Config) else Config.fromfile(config)
+    model = load_tracker(config, checkpoint)
+    return Tracker(SequenceTracker(build_predictor(model, **runtime), model.loop.settings))
 
 
 def load_tracker(cfg: Config, checkpoint: str) -> torch.nn.Module:

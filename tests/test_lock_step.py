@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from golden import noise_frame
-from mmengine.config import Config
-from mmtrack.registry import MODELS
-from small_tracker import MODEL, write_small_tracker
+from small_tracker import MODEL, lively_tracker
 
+from mmtrack_mixformerv2.models.inference import InferenceNetwork
+from mmtrack_mixformerv2.models.torch_predictor import TorchPredictor
 from mmtrack_mixformerv2.tracking import SequenceTracker, TrackingSettings, lock_step
 from mmtrack_mixformerv2.tracking.lock_step import Failure, LockStep
 
@@ -205,15 +205,8 @@ def test_there_must_be_a_place():
 
 
 @pytest.fixture(scope='module')
-def model(tmp_path_factory) -> torch.nn.Module:
-    """A small tracker whose boxes and scores differ from frame to frame."""
-    config, weights = write_small_tracker(tmp_path_factory.mktemp('small'))
-    model = MODELS.build(Config.fromfile(config).model).eval()
-    torch.manual_seed(1)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model
+def model() -> torch.nn.Module:
+    return lively_tracker()
 
 
 def test_a_real_network_gives_the_same_boxes_in_batches(model, clips):
@@ -241,8 +234,7 @@ def test_16_bits_in_the_backbone_move_a_box_by_less_than_half_a_pixel(model, cli
     state = model.loop.init(clips[0].frames[0], clips[0].boxes_xywh[0])
     look = model.loop.look(clips[0].frames[1], state)
     exact, _ = model.loop.predictor.predict(look.crop, state.cache)
-    half = type(model.loop.predictor)(model)
-    half.dtype = dtype
+    half = TorchPredictor(InferenceNetwork.of(model).frozen(dtype))
     cache = half.encode_templates(state.memory.templates)
     assert cache.keys[0].dtype == getattr(torch, dtype)
     box, _ = half.predict(look.crop, cache)

@@ -138,7 +138,7 @@ def test_neither_sampler_nor_threads_are_needed(config):
 def test_tracks_of_other_weights_or_settings_are_refused(config, tmp_path):
     run(config)
     kept = {path: path.read_bytes() for path in Path(config.work_dir).glob('tracks/*')}
-    with pytest.raises(EvaluationError, match=r'settings \(dtype=float32, .* --restart'):
+    with pytest.raises(EvaluationError, match=r'settings \(backend=None, dtype=float32, .* --restart'):
         run(config, dtype='bfloat16')
     state = torch.load(config.load_from)['state_dict']
     state['box_head.fc2.bias' if 'box_head.fc2.bias' in state else next(iter(state))] += 1
@@ -248,6 +248,7 @@ def test_two_processes_give_the_numbers_of_one(config, tmp_path):
     [
         ({'num_sequences': 0}, 'num_sequences is 0, expected 1 or more'),
         ({'dtype': 'int3'}, "dtype is 'int3', expected one of float32, bfloat16, float16"),
+        ({'backend': 'onnx'}, "backend is 'onnx', expected one of torch, onnxruntime"),
     ],
 )
 def test_wrong_settings_are_named(config, settings, message):

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,9 @@ from mmengine.config import Config
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
+from ..engine import LockStepTestLoop
 from ..synthetic import RenderSettings, make_difficulty, write_dataset
+from ..tracking import SequenceTracker
 from .timing import Stopwatch, Timing
 
 PHASES = DECODE, CROP, NETWORK, METRIC = 'decode', 'crop', 'network', 'metric'
@@ -120,7 +122,7 @@ class EvaluationRun:
 @contextmanager
 def _measured(loop: BaseLoop, result: EvaluationTiming) -> Iterator[None]:
     """Take the time of the parts of a test loop while it runs."""
-    tracker, transforms = loop.runner.model.loop, loop.dataloader.dataset.pipeline.transforms
+    transforms = loop.dataloader.dataset.pipeline.transforms
     read = transforms[0]
 
     def timed_read(results: dict) -> dict:
@@ -131,13 +133,23 @@ def _measured(loop: BaseLoop, result: EvaluationTiming) -> Iterator[None]:
 
     transforms[0] = timed_read
     streams = min(getattr(loop, 'num_streams', 1), getattr(loop, 'num_sequences', 1))
-    for part, names, phase, threads in (
-        (tracker.predictor, ('predict_batch', 'encode_templates_batch'), NETWORK, streams),
-        (tracker, ('begin', 'look'), CROP, streams),
-        (loop.evaluator, ('process', 'evaluate'), METRIC, 1),
-    ):
+
+    def watch(part: Any, names: Sequence[str], phase: str, threads: int = 1) -> None:
         for name in names:
             setattr(part, name, _timed(getattr(part, name), result.phases, phase, threads))
+
+    def watch_tracker(tracker: SequenceTracker) -> SequenceTracker:
+        names = 'predict_batch', 'encode_templates_batch'
+        watch(tracker.predictor, names, NETWORK, streams)
+        watch(tracker, ('begin_targets', 'look_targets'), CROP, streams)
+        return tracker
+
+    watch(loop.evaluator, ('process', 'evaluate'), METRIC)
+    if isinstance(loop, LockStepTestLoop):
+        build = loop.build_tracker
+        loop.build_tracker = lambda: watch_tracker(build())
+    else:
+        watch_tracker(loop.runner.model.loop)
     if not hasattr(loop, 'waited'):
         loop.dataloader = _TimedLoader(loop.dataloader, result.phases)
     yield

@@ -29,9 +29,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ..deployment.backends import build_predictor
+from ..deployment.weights import hash_weights
 from ..evaluation import Sequence, SequenceTable
 from ..evaluation.samples import as_data_sample, frame_record
 from ..evaluation.tracks import Finished, TrackStore, track_sequences
+from ..tracking import SequenceTracker
 from ..tracking.lock_step import Failure, LockStep, Tracked
 from ..version import __version__
 from .result_folder_hook import EvaluationError
@@ -74,7 +77,11 @@ class LockStepTestLoop(BaseLoop):
             threads; 0 for one per thread of torch on a CPU, and two on a GPU.
         strict: Forward one sequence at a time, in one stream: bit for bit the boxes of a test that
             tracks one sequence after the other.
-        dtype: ``'float32'``, or ``'bfloat16'`` or ``'float16'`` for the backbone.
+        backend: What runs the network: ``'torch'``, ``'onnxruntime'``, ``'openvino'`` or
+            ``'tensorrt'``, see :func:`~mmtrack_mixformerv2.deployment.backends.build_predictor`.
+        dtype: What it computes in; anything but ``'float32'`` changes boxes.
+        compile: Compile the step that every frame takes (``'torch'``).
+        exported: Folder of the exported model; None exports the model first.
         restart: Forget the sequences that an earlier run finished.
         progress: Whether to show a bar.
 
@@ -94,7 +101,10 @@ class LockStepTestLoop(BaseLoop):
         num_sequences: int = 8,
         num_streams: int = 0,
         strict: bool = False,
+        backend: str | None = None,
         dtype: str = 'float32',
+        compile: bool = False,
+        exported: str | None = None,
         restart: bool = False,
         progress: bool = True,
     ) -> None:
@@ -108,7 +118,8 @@ class LockStepTestLoop(BaseLoop):
         on_gpu = next(runner.model.parameters()).is_cuda
         automatic = 1 if strict else 2 if on_gpu else torch.get_num_threads()
         self.num_sequences, self.num_streams = num_sequences, num_streams or automatic
-        self.strict, self.dtype = strict, dtype
+        self.strict = strict
+        self.runtime = dict(backend=backend, dtype=dtype, compile=compile, exported=exported)
         self.restart, self.progress = restart, progress
         self.dataset = self.dataloader.dataset
         self.sequences = SequenceTable(self.dataset)
@@ -122,17 +133,19 @@ class LockStepTestLoop(BaseLoop):
         """Track what is not finished, then compute the metrics.
 
         Raises:
-            ValueError: If there is no such ``dtype``.
+            ValueError: If there is no such backend, or it has no such ``dtype``.
+            BackendNotInstalled: If the backend is not installed.
             EvaluationError: If the model has no tracking loop, or the folders for the results hold
                 something else; and, when all is done, if sequences failed.
         """
         runner, model = self.runner, self._model()
-        with model.loop.predictor.computing_in(self.dtype), WorkDirLock('evaluation') as lock:
+        model.eval()
+        tracker = self.build_tracker()
+        with WorkDirLock('evaluation') as lock:
             store = self._open_store(model, lock)
             runner.call_hook('before_test')
             runner.call_hook('before_test_epoch')
-            model.eval()
-            failed = self._track(model, store)
+            failed = self._track(tracker, store)
             self.failures = [one for part in all_gather_object(failed) for one in part]
             metrics = self.evaluator.evaluate(len(self.dataset))
         runner.call_hook('after_test_epoch', metrics=metrics)
@@ -147,6 +160,11 @@ class LockStepTestLoop(BaseLoop):
             )
         return metrics
 
+    def build_tracker(self) -> SequenceTracker:
+        """The tracking loop of the model, on what is to run it."""
+        model = self._model()
+        return SequenceTracker(build_predictor(model, **self.runtime), model.loop.settings)
+
     def _model(self) -> nn.Module:
         model = self.runner.model
         model = model.module if is_model_wrapper(model) else model
@@ -159,9 +177,10 @@ class LockStepTestLoop(BaseLoop):
 
     def _open_store(self, model: nn.Module, lock: WorkDirLock) -> TrackStore:
         """Prepare the folder of the tracks, in the first process."""
-        settings = f'dtype={self.dtype}, strict={self.strict}'
+        runtime = ', '.join(f'{key}={value}' for key, value in self.runtime.items())
+        settings = f'{runtime}, strict={self.strict}'
         identity = {
-            'weights': _hash_weights(model),
+            'weights': hash_weights(model)[:16],
             'model': hashlib.sha256(str(self.runner.cfg.model).encode()).hexdigest()[:16],
             'settings': settings,
             'version': __version__,
@@ -179,7 +198,7 @@ class LockStepTestLoop(BaseLoop):
             raise EvaluationError(problem[0])
         return store
 
-    def _track(self, model: nn.Module, store: TrackStore) -> list[FailedSequence]:
+    def _track(self, tracker: SequenceTracker, store: TrackStore) -> list[FailedSequence]:
         """Track this process's share; gives the sequences that failed."""
         share = self._share()
         waiting = [index for index in share if not self._take_finished(index, store)]
@@ -189,7 +208,7 @@ class LockStepTestLoop(BaseLoop):
             )
         failed, hooks = [], self._frame_hooks()
         with self._bar(share, waiting) as bar, _threads(self.dataloader.num_workers) as executor:
-            lock_steps, count = self._lock_steps(model, executor), itertools.count()
+            lock_steps, count = self._lock_steps(tracker, executor), itertools.count()
             threads = max(1, torch.get_num_threads() // len(lock_steps))
             prepare = partial(torch.set_num_threads, threads)
             with _same_threads():
@@ -236,9 +255,9 @@ class LockStepTestLoop(BaseLoop):
         self._evaluate(Finished(index, sequence, track))
         return True
 
-    def _lock_steps(self, model: nn.Module, executor: Executor | None) -> list[LockStep]:
+    def _lock_steps(self, tracker: SequenceTracker, executor: Executor | None) -> list[LockStep]:
         load = self.dataset.pipeline.transforms[0]
-        bgr = model.data_preprocessor.channel_conversion
+        bgr = self._model().data_preprocessor.channel_conversion
 
         def read(path: str) -> np.ndarray:
             frame = load({'img_path': path})['img']
@@ -247,7 +266,7 @@ class LockStepTestLoop(BaseLoop):
         streams = min(self.num_streams, self.num_sequences)
         sizes = [len(part) for part in np.array_split(range(self.num_sequences), streams)]
         return [
-            LockStep(model.loop, read, size, executor, self.strict, side_by_side=streams)
+            LockStep(tracker, read, size, executor, self.strict, side_by_side=streams)
             for size in sizes
         ]
 
@@ -302,11 +321,3 @@ def _same_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _hash_weights(model: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]

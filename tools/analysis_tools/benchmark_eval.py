@@ -26,7 +26,7 @@ from mmtrack_mixformerv2.benchmark.timing import (
 )
 from mmtrack_mixformerv2.command_line import at_least
 from mmtrack_mixformerv2.engine import ConfigOptions, read_config
-from mmtrack_mixformerv2.models.torch_predictor import DTYPES
+from mmtrack_mixformerv2.models.inference import DTYPES
 
 DESCRIPTION = """Measure how fast evaluations of a tracker are: one frame after the other in
 MMEngine's test loop, one sequence after the other, and several sequences in lock step.
