@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..tracking.region import _Window as CropWindow
-from ..tracking.region import _window as crop_window
+from ..tracking.region import CropWindow, crop_window
 from .cuda_graphs import Step, StepCache, check_cuda, on
 
 _ONE = np.float32(1 << 11)  # OpenCV's fixed-point 1

@@ -27,7 +27,7 @@ import numpy as np
 _LARGEST_BOX_IN_FRAMES = 2
 
 
-class _Window(NamedTuple):
+class CropWindow(NamedTuple):
     """A square of pixels that may reach over the border; the part from start to stop is image."""
 
     side: int
@@ -39,7 +39,8 @@ class _Window(NamedTuple):
     y_stop: int
 
 
-def _window(box_xywh: Sequence[float], factor: float, height: int, width: int) -> _Window:
+def crop_window(box_xywh: Sequence[float], factor: float, height: int, width: int) -> CropWindow:
+    """The square of image pixels that :func:`crop_region` cuts; raises the same."""
     x, y, w, h = (float(value) for value in box_xywh)
     side = math.ceil(math.sqrt(w * h) * factor) if w > 0 and h > 0 else 0
     if side < 1:
@@ -53,7 +54,7 @@ def _window(box_xywh: Sequence[float], factor: float, height: int, width: int) -
     # One pixel more than needed is padded on the right and at the bottom, as published.
     x_stop = right - max(0, right - width + 1)
     y_stop = bottom - max(0, bottom - height + 1)
-    return _Window(side, left, top, max(0, left), x_stop, max(0, top), y_stop)
+    return CropWindow(side, left, top, max(0, left), x_stop, max(0, top), y_stop)
 
 
 def crop_region(
@@ -74,7 +75,7 @@ def crop_region(
     Raises:
         ValueError: If the square is less than 1 px wide.
     """
-    window = _window(box_xywh, factor, *image.shape[:2])
+    window = crop_window(box_xywh, factor, *image.shape[:2])
     inside = image[
         window.y_start : max(window.y_start, window.y_stop),
         window.x_start : max(window.x_start, window.x_stop),
@@ -109,7 +110,7 @@ def padding_mask(
     Raises:
         ValueError: If the square is less than 1 px wide.
     """
-    window = _window(box_xywh, factor, *image_shape[:2])
+    window = crop_window(box_xywh, factor, *image_shape[:2])
 
     def padded(start: int, stop: int) -> np.ndarray:
         line = np.ones((1, window.side), np.float64)
