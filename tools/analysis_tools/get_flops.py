@@ -83,8 +83,8 @@ def cost_table(cost: FrameCost) -> str:
     }
     lines = [f'{name:16}{count / 1e9:>12.3f} G  {note}' for name, (count, note) in rows.items()]
     lines.append(
-        'As published, template and search tokens pass the rest of the last block too, which '
-        f'nothing reads:\n{cost.unused / 1e9:.3f} G more, {(cost.without_cache + cost.unused) / 1e9:.3f} G '
+        'As published, the last block is finished for tokens that nothing reads, too:\n'
+        f'{cost.unused / 1e9:.3f} G more, {(cost.without_cache + cost.unused) / 1e9:.3f} G '
         'without cache.'
     )
     return '\n'.join(lines)
