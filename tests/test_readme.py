@@ -15,6 +15,8 @@ from mmtrack.registry import MODELS
 from tools_loader import load_tool
 
 from mmtrack_mixformerv2.analysis import analyse
+from mmtrack_mixformerv2.apis import load_tracker
+from mmtrack_mixformerv2.deployment.onnx_export import export_onnx
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -91,18 +93,37 @@ def clip(tmp_path) -> str:
     return path
 
 
+def run_block(block: str, values: dict[str, str], monkeypatch, capsys) -> list[list[float]]:
+    """The boxes that a block of Python prints, with other values in place of some strings."""
+    for written, real in values.items():
+        assert block.count(f"'{written}'") == 1
+        block = block.replace(f"'{written}'", repr(real))
+    monkeypatch.chdir(ROOT)  # the block names the config from here
+    exec(compile(block, 'block of Python', 'exec'), {})
+    printed = re.findall(r'[(\[]([^()\[\]]*\d[^()\[\]]*)[)\]]', capsys.readouterr().out)
+    boxes = [[float(value) for value in box.replace(',', ' ').split()] for box in printed]
+    for box in boxes:
+        assert len(box) == 4 and np.isfinite(box).all() and min(box[2:]) > 0
+    return boxes
+
+
 def test_python_block_tracks_a_clip(weights, clip, monkeypatch, capsys):
     (block,) = [text for kind, text in README.blocks if kind == 'python']
-    for written, real in ((f"'{WEIGHTS}'", repr(weights)), ("'video.mp4'", repr(clip))):
-        assert block.count(written) == 1
-        block = block.replace(written, real)
-    monkeypatch.chdir(ROOT)  # the block names the config from here
-    exec(compile(block, 'README.md', 'exec'), {})
-    boxes = re.findall(r'[(\[]([^()\[\]]*\d[^()\[\]]*)[)\]]', capsys.readouterr().out)
+    boxes = run_block(block, {WEIGHTS: weights, 'video.mp4': clip}, monkeypatch, capsys)
     assert len(boxes) == 3  # every frame but the first
-    for box in boxes:
-        values = [float(value) for value in box.replace(',', ' ').split()]
-        assert len(values) == 4 and np.isfinite(values).all() and min(values[2:]) > 0
+
+
+def test_python_blocks_about_deployment_track_a_clip(weights, clip, monkeypatch, capsys, tmp_path):
+    for package in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(package)
+    (document,) = [one for one in DOCUMENTS if one.name == 'docs/deployment.md']
+    first, second = [text for kind, text in document.blocks if kind == 'python']
+    boxes = run_block(first, {WEIGHTS: weights, 'video.mp4': clip}, monkeypatch, capsys)
+    assert len(boxes) == 3 * 2  # two targets
+    export_onnx(load_tracker(Config.fromfile(ROOT / CONFIG), weights), tmp_path)
+    values = {'work_dirs/exported/tiny': str(tmp_path), 'video.mp4': clip}
+    alone = run_block(second, values, monkeypatch, capsys)
+    np.testing.assert_allclose(alone, boxes[::2], atol=1e-3)
 
 
 # ---- files and commands ------------------------------------------------------------------------

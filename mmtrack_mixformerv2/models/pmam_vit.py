@@ -47,8 +47,9 @@ class MixedAttention(nn.Module):
     def attend_few(self, x: Tensor, count: int, key: Tensor, value: Tensor) -> Tensor:
         """What :meth:`attend` gives for the last few tokens, without keys and values of ``x``.
 
-        The order of products is changed, not their result: with x = n W_k, the logits q x^T are
-        (q W_k^T) n^T, and p (n W_v) is (p n) W_v. For few queries that is much less work.
+        The order of products is changed, not their result: the logits q (x W_k)^T are
+        (q W_k^T) x^T, and the mixed values p (x W_v) are (p x) W_v. For few queries q, of which
+        there are as many rows of attention p, that is much less work.
 
         Args:
             x: Tokens ``(B, N, C)``.
