@@ -57,6 +57,11 @@ def build_predictor(
     if backend == 'torch':
         if exported is not None:
             raise ValueError(f'exported={exported!r} is not for the backend torch; set another one')
+        if num_threads:
+            raise ValueError(
+                f'num_threads={num_threads} is not for the backend torch, whose threads are those '
+                f'of the process; leave it out and call torch.set_num_threads({num_threads})'
+            )
         return _torch_predictor(model, dtype, compile)
     if compile:
         raise ValueError(f"compile is for the backend 'torch', not {backend!r}; leave it out")

@@ -1,7 +1,8 @@
 """The two graphs of an exported tracker: templates to cache, and search region to box.
 
 Templates never see the search region, so their keys and values cross from one graph to the other.
-Both graphs read crops as they are in memory, and scale them inside.
+Both graphs read crops as they are in memory, and scale them inside. They become floats before
+anything else happens to them: TensorRT does nothing else to bytes.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class TemplateGraph(nn.Module):
         Returns:
             Keys and values, float32 ``(B, depth, heads, T * Nt, head_dim)`` each.
         """
-        cache = self.network.encode_templates(crops)
+        cache = self.network.encode_templates(crops.float())
         return torch.stack(cache.keys, dim=1), torch.stack(cache.values, dim=1)
 
 
@@ -83,7 +84,7 @@ class SearchGraph(nn.Module):
             bottom; the score ``(B,)`` in [0, 1].
         """
         cache = TemplateCache(list(keys.unbind(1)), list(values.unbind(1)))
-        prediction = self.network.predict(crop, cache)
+        prediction = self.network.predict(crop.float(), cache)
         found = [prediction.boxes]
         if prediction.edge_logits is not None:
             found.append(prediction.edge_logits.softmax(dim=-1))
@@ -102,9 +103,7 @@ def check_exportable(model: nn.Module) -> None:
         NotExportable: If it has not; it says what is missing.
     """
     backbone = getattr(model, 'backbone', None)
-    missing = [
-        name for name in ('encode_template', 'encode_search') if not hasattr(backbone, name)
-    ]
+    missing = [name for name in ('encode_template', 'encode_search') if not hasattr(backbone, name)]
     if missing or not hasattr(model, 'apply_heads'):
         raise NotExportable(
             f'{type(model).__name__} with the backbone {type(backbone).__name__} cannot be '
@@ -114,9 +113,7 @@ def check_exportable(model: nn.Module) -> None:
         )
 
 
-def describe(
-    model: nn.Module, *, graph: str, name: str, backend: str, dtype: str
-) -> ModelInfo:
+def describe(model: nn.Module, *, graph: str, name: str, backend: str, dtype: str) -> ModelInfo:
     """Metadata of a graph of a tracker."""
     backbone = model.backbone
     return ModelInfo(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import re
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,6 +50,20 @@ class ExportedFiles(NamedTuple):
     difference: float
 
 
+class OnnxGraphs(NamedTuple):
+    """A tracker in ONNX, in memory.
+
+    Attributes:
+        template: Its template graph.
+        search: Its search graph.
+        difference: Largest difference between ONNX Runtime and torch, see ``TOLERANCE``.
+    """
+
+    template: ModelProto
+    search: ModelProto
+    difference: float
+
+
 def export_onnx(
     model: nn.Module,
     folder: str | os.PathLike,
@@ -54,6 +71,7 @@ def export_onnx(
     name: str = 'tracker',
     backend: str = 'onnxruntime',
     dtype: str = 'float32',
+    graphs: OnnxGraphs | None = None,
 ) -> ExportedFiles:
     """Write ``template.onnx`` and ``search.onnx``, each with its weights and metadata inside.
 
@@ -66,30 +84,36 @@ def export_onnx(
         name: Of the model, for people.
         backend: What is going to run them, for the metadata.
         dtype: What that is going to compute in, for the metadata.
+        graphs: What :func:`build_onnx` gave for the model, if it was called already.
 
     Raises:
         BackendNotInstalled: If onnx, onnxscript or onnxruntime is missing.
-        NotExportable: If the model has a part that ONNX cannot express, or the files differ from
+        NotExportable: If the model has a part that ONNX cannot express, or the graphs differ from
             torch.
         OSError: If a file cannot be written.
     """
+    graphs = graphs or build_onnx(model)
+    paths = {}
+    for graph in GRAPHS:
+        info = describe(model, graph=graph, name=name, backend=backend, dtype=dtype)
+        paths[graph] = Path(folder) / f'{graph}.onnx'
+        replace_file(paths[graph], _with_metadata(getattr(graphs, graph), info.to_strings()))
+    return ExportedFiles(**paths, difference=graphs.difference)
+
+
+def build_onnx(model: nn.Module) -> OnnxGraphs:
+    """The ONNX graphs of a tracker, compared with torch; raises as :func:`export_onnx` does."""
     for package in ('onnx', 'onnxscript', 'onnxruntime'):
         import_runtime(package)
     check_exportable(model)
     network = InferenceNetwork.of(model).frozen().cpu()
     _check_size(network)
-    contents, difference = {}, 0.0
+    protos, difference = {}, 0.0
     for graph, kind in GRAPHS.items():
         module = kind(network).eval()
-        proto = convert(module, example_inputs(network, 2, 2))
-        info = describe(model, graph=graph, name=name, backend=backend, dtype=dtype)
-        _write_metadata(proto, info.to_strings())
-        contents[graph] = proto.SerializeToString()
-        difference = max(difference, check_onnx(contents[graph], module, network))
-    paths = {graph: Path(folder) / f'{graph}.onnx' for graph in contents}
-    for graph, path in paths.items():
-        replace_file(path, contents[graph])
-    return ExportedFiles(**paths, difference=difference)
+        protos[graph] = convert(module, example_inputs(network, 2, 2))
+        difference = max(difference, check_onnx(protos[graph], module, network))
+    return OnnxGraphs(**protos, difference=difference)
 
 
 def example_inputs(network: InferenceNetwork, batch: int, templates: int) -> dict[str, Tensor]:
@@ -121,16 +145,17 @@ def convert(module: nn.Module, examples: dict[str, Tensor]) -> ModelProto:
     import onnx
 
     inputs = {name: examples[name] for name in module.inputs}
-    batch, templates, tokens = (torch.export.Dim(n, min=1) for n in ('batch', 'templates', 'tokens'))
+    batch, templates, tokens = (
+        torch.export.Dim(n, min=1) for n in ('batch', 'templates', 'tokens')
+    )
     free = {'crops': {0: batch, 1: templates}, 'crop': {0: batch}}
     cache = {0: batch, 3: tokens}
     shapes = {name: free.get(name, cache) for name in inputs}
     try:
         with torch.no_grad(), _quiet_exporter():
-            # By itself, torch.onnx would try slower ways of tracing, and fix sizes in the end.
-            program = torch.export.export(module, (), inputs, dynamic_shapes=shapes, strict=False)
             exported = torch.onnx.export(
-                program,
+                _trace(module, inputs, shapes),
+                dynamic_shapes=shapes,
                 input_names=list(module.inputs),
                 output_names=module.outputs,
                 opset_version=OPSET,
@@ -138,17 +163,42 @@ def convert(module: nn.Module, examples: dict[str, Tensor]) -> ModelProto:
                 verbose=False,
             )
         proto = exported.model_proto
+        _forget_origin(proto)
+        proto.graph.name = next(name for name, kind in GRAPHS.items() if kind is type(module))
         onnx.checker.check_model(proto, full_check=True)
     except Exception as error:  # of torch, its exporter or onnx, which share no base class
         raise NotExportable(
             f'{type(module).__name__} of {_parts(module.network)} cannot be turned into ONNX '
-            f'opset {OPSET}: {error}\nReplace that operation in the module that has it, or track '
-            "with backend='torch'."
+            f'opset {OPSET}: {_reason(error)}\nReplace that operation in the module that has it, '
+            "or track with backend='torch'."
         ) from error
     return proto
 
 
-def check_onnx(content: bytes, module: nn.Module, network: InferenceNetwork) -> float:
+def _trace(
+    module: nn.Module, inputs: dict[str, Tensor], shapes: dict[str, dict]
+) -> torch.export.ExportedProgram:
+    """What torch.onnx would do first; but if it fails, that goes on in slower and laxer ways."""
+    printed = io.StringIO()  # half of a graph, if it fails
+    with redirect_stderr(printed):
+        program = torch.export.export(module, (), inputs, dynamic_shapes=shapes, strict=False)
+    sys.stderr.write(printed.getvalue())
+    return program
+
+
+def _reason(error: Exception) -> str:
+    """What the innermost errors say, and where, without advice on debugging the exporter."""
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    parts = []
+    for cause in causes[-2:]:
+        first, *others = re.sub(r'\x1b\[\d*m', '', str(cause)).split('\n\n')
+        parts += [first, *(part for part in others if '  File "' in part)]
+    return '\n'.join(parts)
+
+
+def check_onnx(proto: ModelProto, module: nn.Module, network: InferenceNetwork) -> float:
     """Compare an ONNX graph in ONNX Runtime with the module it was made of.
 
     Returns:
@@ -162,7 +212,9 @@ def check_onnx(content: bytes, module: nn.Module, network: InferenceNetwork) -> 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=['CPUExecutionProvider']
+    )
     worst = 0.0
     for batch in _BATCHES:
         for templates in _TEMPLATES:
@@ -190,13 +242,22 @@ def _compare(session: InferenceSession, module: nn.Module, inputs: dict[str, Ten
     )
 
 
-def _write_metadata(proto: ModelProto, strings: dict[str, str]) -> None:
+def _forget_origin(proto: ModelProto) -> None:
+    """Remove what the exporter notes of the source code, with the paths of this machine."""
+    graph = proto.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        part.doc_string = ''
+        del part.metadata_props[:]
+    del graph.metadata_props[:], proto.metadata_props[:]
+
+
+def _with_metadata(proto: ModelProto, strings: dict[str, str]) -> bytes:
     from onnx import helper
 
     proto.producer_name = 'mmtrack_mixformerv2'
     proto.producer_version = strings['package_version']
-    proto.graph.name = strings['graph']
     helper.set_model_props(proto, {ONNX_PREFIX + key: text for key, text in strings.items()})
+    return proto.SerializeToString()
 
 
 def _check_size(network: InferenceNetwork) -> None:
@@ -220,7 +281,7 @@ def _quiet_exporter() -> Iterator[None]:
     """Leave out what the exporter always says, and nothing else."""
     registry = logging.getLogger('torch.onnx._internal.exporter._registration')
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'The axis name|# The axis name', UserWarning)
+        warnings.filterwarnings('ignore', '# The axis name', UserWarning)
         warnings.filterwarnings('ignore', '.*LeafSpec', FutureWarning)
         registry.addFilter(_is_news)
         try:
