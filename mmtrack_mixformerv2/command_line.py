@@ -15,3 +15,14 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def parse_box(text: str) -> list[float]:
+    """Type of an option: x, y, width and height between commas."""
+    try:
+        box = [float(value) for value in text.split(',')]
+    except ValueError:
+        box = []
+    if len(box) != 4:
+        raise argparse.ArgumentTypeError(f'{text!r} is not x,y,width,height, e.g. 316,139,112,116')
+    return box

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from small_tracker import lively_tracker, write_small_tracker
 
 from mmtrack_mixformerv2.apis import open_tracker
 from mmtrack_mixformerv2.deployment.backends import DTYPES, build_predictor, check_backend
+from mmtrack_mixformerv2.runtime import BackendNotInstalled, ExportedModelError
 from mmtrack_mixformerv2.tracking import SequenceTracker, Tracker, TrackingSettings
 
 BOX = (60, 45, 30, 24)
@@ -34,29 +36,55 @@ def track(predictor) -> np.ndarray:
     return np.array([[*result.box_xywh, result.score] for result in results])
 
 
+def first_boxes(**runtime) -> np.ndarray:
+    """``(2, 4)``: of a smaller model, for what takes long with every block."""
+    model = lively_tracker()
+    tracker = Tracker(SequenceTracker(build_predictor(model, **runtime), model.loop.settings))
+    tracker.init(FRAMES[0], BOX)
+    return np.stack([tracker.update(frame).box_xywh for frame in FRAMES[1:3]])
+
+
 @pytest.fixture(scope='module')
 def expected(model) -> np.ndarray:
     return track(model.loop.predictor)
 
 
-@pytest.mark.parametrize('backend', ['torch', 'onnxruntime', 'openvino'])
-def test_float32_is_exact(model, expected, backend):
-    if backend != 'torch':
-        pytest.importorskip(backend)
-        pytest.importorskip('onnxscript')
-    np.testing.assert_allclose(track(build_predictor(model, backend=backend)), expected, atol=1e-3)
+def test_torch_is_exact(model, expected):
+    np.testing.assert_allclose(track(build_predictor(model)), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize('backend', ['onnxruntime', 'openvino'])
+def test_exported_models_are_exact(model, expected, backend, exported_tracker):
+    pytest.importorskip(backend)
+    predictor = build_predictor(model, backend=backend, exported=exported_tracker)
+    np.testing.assert_allclose(track(predictor), expected, atol=1e-3)
+
+
+def test_without_files_the_model_is_exported_for_the_time_being():
+    for package in ('onnxscript', 'onnxruntime', 'openvino'):
+        pytest.importorskip(package)
+    np.testing.assert_allclose(
+        first_boxes(backend='openvino'), first_boxes(backend='torch'), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize('backend', ['onnxruntime', 'openvino', 'tensorrt'])
+def test_what_is_not_installed_is_said_before_the_export(model, monkeypatch, backend):
+    module = 'openvino' if backend == 'openvino' else 'onnxruntime'
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, 'onnxscript', None)  # which the export would miss
+    with pytest.raises(BackendNotInstalled, match=f'python -m pip install {module}'):
+        build_predictor(model, backend=backend)
+
+
+def test_files_of_other_weights_are_refused(exported_tracker):
+    with pytest.raises(ExportedModelError, match='was exported from the weights .* export the'):
+        build_predictor(lively_tracker(), exported=exported_tracker)
 
 
 @pytest.mark.skipif(shutil.which('c++') is None, reason='torch.compile needs a C++ compiler')
 def test_compiled_is_exact():
-    model, found = lively_tracker(), []
-    for compile in (False, True):
-        tracker = Tracker(
-            SequenceTracker(build_predictor(model, compile=compile), model.loop.settings)
-        )
-        tracker.init(FRAMES[0], BOX)
-        found.append([tracker.update(frame).box_xywh for frame in FRAMES[1:3]])
-    np.testing.assert_allclose(*found, atol=1e-3)
+    np.testing.assert_allclose(first_boxes(compile=True), first_boxes(compile=False), atol=1e-3)
 
 
 def test_other_types_are_near(model, expected):
@@ -73,12 +101,18 @@ def test_other_types_are_near(model, expected):
         ({'backend': 'onnxruntime', 'dtype': 'bfloat16'}, 'bfloat16 runs on torch, openvino'),
         ({'backend': 'openvino', 'compile': True}, "compile is for the backend 'torch'"),
         ({'backend': 'torch', 'exported': 'folder'}, 'is not for the backend torch'),
+        ({'num_threads': 2}, r'leave it out and call torch.set_num_threads\(2\)'),
         ({'backend': 'openvino', 'dtype': 'int8'}, 'needs calibration: export it with tools/'),
     ],
 )
 def test_settings_that_do_not_fit_are_named(model, settings, message):
     with pytest.raises(ValueError, match=message):
         build_predictor(model, **settings)
+
+
+def test_a_model_in_training_mode_is_named():
+    with pytest.warns(RuntimeWarning, match=r'training mode, .* call model\.eval\(\)'):
+        build_predictor(lively_tracker().train())
 
 
 def test_every_backend_has_an_exact_type():

@@ -11,10 +11,7 @@ import numpy as np
 import pytest
 from small_tracker import lively_tracker
 
-pytest.importorskip('onnxscript')
-
 import mmtrack_mixformerv2
-from mmtrack_mixformerv2.deployment.onnx_export import export_onnx
 from mmtrack_mixformerv2.synthetic import render_sequence
 from mmtrack_mixformerv2.tracking import Tracker
 
@@ -55,18 +52,6 @@ runpy.run_module('mmtrack_mixformerv2.runtime.client', run_name='__main__', alte
 """
 
 
-@pytest.fixture(scope='module')
-def model():
-    return lively_tracker(depth=2)
-
-
-@pytest.fixture(scope='module')
-def exported(model, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp('exported')
-    export_onnx(model, folder)
-    return folder
-
-
 @pytest.fixture(params=MODULES)
 def site(request, tmp_path) -> Path:
     """A folder with links to what one runtime needs, and to nothing else."""
@@ -92,22 +77,22 @@ def run_alone(script: str, *argv: object) -> subprocess.CompletedProcess:
     return done
 
 
-def test_it_tracks_as_torch_does(model, exported, site, tmp_path):
+def test_it_tracks_as_torch_does(exported_tracker, site, tmp_path):
     clip = render_sequence(3, 1, 'easy', num_frames=12, size=(160, 120))
     frames, box = clip.frames[..., ::-1], clip.boxes_xywh[0]
     boxes = [box, box + [12, -8, 6, 4]]
-    tracker = Tracker(model.loop)
+    tracker = Tracker(lively_tracker(depth=2).loop)
     tracker.init(frames[0], boxes)
     rows = [tracker.update(frame) for frame in frames[1:]]
     assert any(one.template_updated for row in rows for one in row)
     np.savez(tmp_path / 'clip.npz', frames=frames, boxes=boxes)
     out = tmp_path / 'boxes.npy'
-    run_alone(SCRIPT, site, exported, tmp_path / 'clip.npz', out, site.name)
+    run_alone(SCRIPT, site, exported_tracker, tmp_path / 'clip.npz', out, site.name)
     expected = np.array([[one.box_xywh for one in row] for row in rows])
     np.testing.assert_allclose(np.load(out), expected, rtol=0, atol=1e-3)
 
 
-def test_the_command_line_runs(exported, site, tmp_path):
+def test_the_command_line_runs(exported_tracker, site, tmp_path):
     import cv2
 
     clip = render_sequence(3, 1, 'easy', num_frames=3, size=(160, 120))
@@ -116,7 +101,7 @@ def test_the_command_line_runs(exported, site, tmp_path):
     for index, frame in enumerate(clip.frames):
         cv2.imwrite(str(pictures / f'{index}.png'), frame)
     init = ','.join(map(str, clip.boxes_xywh[0]))
-    argv = [exported, pictures, '--init', init, '--backend', site.name]
+    argv = [exported_tracker, pictures, '--init', init, '--backend', site.name]
     done = run_alone(COMMAND_LINE, site, *argv)
     assert len(done.stdout.splitlines()) == 3
     assert done.stderr.startswith('3 frames, ')

@@ -52,16 +52,9 @@ def model() -> nn.Module:
 
 
 @pytest.fixture(scope='module')
-def graphs(model) -> OnnxGraphs:
-    return build_onnx(model)
-
-
-@pytest.fixture(scope='module')
-def folder(model, graphs, tmp_path_factory) -> Path:
-    """ONNX files."""
-    folder = tmp_path_factory.mktemp('onnx')
-    export_onnx(model, folder, name='small', graphs=graphs)
-    return folder
+def graphs(exported_tracker) -> OnnxGraphs:
+    """Of the model."""
+    return OnnxGraphs(*(onnx.load(exported_tracker / f'{graph}.onnx') for graph in GRAPHS), 0.0)
 
 
 def run_onnx(path: Path, **inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -92,8 +85,8 @@ def expect_equal(run, folder: Path, ending: str, model: nn.Module, case: tuple[i
 
 
 @pytest.mark.parametrize('case', CASES)
-def test_onnx_graphs_give_what_torch_gives(model, folder, case):
-    expect_equal(run_onnx, folder, '.onnx', model, case)
+def test_onnx_graphs_give_what_torch_gives(model, exported_tracker, case):
+    expect_equal(run_onnx, exported_tracker, '.onnx', model, case)
 
 
 def test_openvino_graphs_give_what_torch_gives(model, graphs, tmp_path):
@@ -118,8 +111,12 @@ def test_openvino_graphs_give_what_torch_gives(model, graphs, tmp_path):
 
 
 @pytest.mark.parametrize('graph', GRAPHS)
-def test_files_say_what_they_are_and_nothing_of_where_they_come_from(model, folder, graph):
-    proto = onnx.load(folder / f'{graph}.onnx')
+def test_files_say_what_they_are_and_nothing_of_where_they_come_from(
+    model, graphs, tmp_path, graph
+):
+    export_onnx(model, tmp_path, name='small', graphs=graphs)
+    path = tmp_path / f'{graph}.onnx'
+    proto = onnx.load(path)
     strings = {one.key.removeprefix(ONNX_PREFIX): one.value for one in proto.metadata_props}
     assert all(one.key.startswith(ONNX_PREFIX) for one in proto.metadata_props)
     info = ModelInfo.from_strings(strings, graph)
@@ -139,11 +136,11 @@ def test_files_say_what_they_are_and_nothing_of_where_they_come_from(model, fold
             'search': {'crop': ['batch', 64, 64, 3], 'keys': cache, 'values': cache},
         }[graph]
     )
-    assert str(Path(__file__).parents[1]).encode() not in (folder / f'{graph}.onnx').read_bytes()
+    assert str(Path(__file__).parents[1]).encode() not in path.read_bytes()
 
 
 @pytest.mark.parametrize('graph', GRAPHS)
-def test_files_have_only_the_weights_that_they_need(model, folder, graph):
+def test_files_have_only_the_weights_that_they_need(model, graphs, graph):
     backbone, last = model.backbone, model.backbone.blocks[-1]
     unused = {
         'template': [model.box_head, model.score_head, last.norm2, last.mlp, last.attn.proj],
@@ -155,20 +152,21 @@ def test_files_have_only_the_weights_that_they_need(model, folder, graph):
     needed = sum(p.numel() for p in model.parameters()) - sum(t.numel() for t in tensors)
     stored = sum(
         prod(one.dims)
-        for one in onnx.load(folder / f'{graph}.onnx').graph.initializer
+        for one in getattr(graphs, graph).graph.initializer
         if one.data_type == onnx.TensorProto.FLOAT
     )
     assert needed - 200 < stored < needed + 200  # sums of parameters, and constants
 
 
-def test_crops_are_cast_before_anything_else(folder):
+def test_crops_are_cast_before_anything_else(graphs):
     """TensorRT takes bytes only so."""
-    for graph, crops in (('template', 'crops'), ('search', 'crop')):
-        nodes = onnx.load(folder / f'{graph}.onnx').graph.node
+    for proto, crops in ((graphs.template, 'crops'), (graphs.search, 'crop')):
+        nodes = proto.graph.node
         assert {n.op_type for n in nodes if crops in n.input} <= {'Cast', 'Shape'}
 
 
-def test_commands_for_tensorrt_name_the_shapes(folder):
+def test_commands_for_tensorrt_name_the_shapes(exported_tracker):
+    folder = exported_tracker
     template, search = (shlex.split(line) for line in trtexec_commands(folder))
     assert template[0] == 'trtexec' and f'--onnx={folder / "template.onnx"}' in template
     assert f'--saveEngine={folder / "search.engine"}' in search and '--noTF32' in search

@@ -12,18 +12,20 @@ import torch
 from small_tracker import lively_tracker, write_small_tracker
 from tools_loader import load_tool
 
-for package in ('onnx', 'onnxscript', 'onnxruntime', 'openvino'):
+onnx = pytest.importorskip('onnx')
+for package in ('onnxscript', 'onnxruntime', 'openvino'):
     pytest.importorskip(package)
 
-from mmtrack_mixformerv2.deployment.onnx_export import OnnxGraphs, build_onnx  # noqa: E402
+from mmtrack_mixformerv2.deployment.graphs import GRAPHS  # noqa: E402
+from mmtrack_mixformerv2.deployment.onnx_export import OnnxGraphs  # noqa: E402
 from mmtrack_mixformerv2.runtime import open_exported  # noqa: E402
 
 FRAMES = 6
 
 
 @pytest.fixture(scope='module')
-def graphs() -> OnnxGraphs:
-    return build_onnx(lively_tracker())
+def graphs(exported_tracker) -> OnnxGraphs:
+    return OnnxGraphs(*(onnx.load(exported_tracker / f'{graph}.onnx') for graph in GRAPHS), 0.0)
 
 
 @pytest.fixture(scope='module')
@@ -33,10 +35,10 @@ def tool():
 
 @pytest.fixture(scope='module')
 def tracker(tmp_path_factory) -> list[str]:
-    """Config and weights of such a tracker."""
-    folder = tmp_path_factory.mktemp('tracker')
-    config, weights = write_small_tracker(folder)
-    torch.save({'state_dict': lively_tracker().state_dict()}, weights)
+    """Config and weights of the tracker that was exported."""
+    config, weights = write_small_tracker(tmp_path_factory.mktemp('tracker'))
+    config.write_text(config.read_text() + 'model["backbone"]["depth"] = 2\n')
+    torch.save({'state_dict': lively_tracker(depth=2).state_dict()}, weights)
     return [str(config), str(weights)]
 
 
@@ -67,13 +69,32 @@ def test_what_is_exported_is_compared_and_can_be_opened(
         assert rows[backend][1] == 'float32' and rows[backend][-2:] == ['0.001', 'yes']
         report = json.loads((out / f'{backend}-float32' / 'parity.json').read_text())
         assert report['passed'] and report['frames'] == FRAMES
-        assert f'{report["parity"]["crop"][0]:.1e}' == rows[backend][2]
+        assert f'{report["parity"]["crop"]["largest"]:.1e}' == rows[backend][2]
         tracker = open_exported(out / f'{backend}-float32')
         assert tracker.loop.predictor.info.name == 'lively'
         tracker.init(np.zeros((90, 120, 3), np.uint8), (28, 33, 24, 24))
         assert tracker.update(np.zeros((90, 120, 3), np.uint8)).box_xywh.shape == (4,)
     if not tool.can_run('tensorrt'):
         assert printed.count('\ntrtexec --onnx=') == 2 and rows['tensorrt'][-1] == '-'
+
+
+def test_int8_is_calibrated_on_sequences(
+    tool, tracker, clip, graphs, rendered, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip('nncf')
+    monkeypatch.setattr(tool, 'build_onnx', lambda model: graphs)
+    options = ['--backend', 'openvino', '--dtype', 'int8', '--bound', '5', '--samples', '8']
+    out = tmp_path / 'out'
+    with pytest.raises(SystemExit) as status:
+        tool.main(
+            [*tracker, *clip, *options, '--out', str(out), '--calibration', str(rendered / 'train')]
+        )
+    assert not status.value.code, capsys.readouterr().out
+    info = open_exported(out).loop.predictor.info
+    assert (info.dtype, info.backend, info.name) == ('int8', 'openvino', 'small_test')
+    report = json.loads((out / 'parity.json').read_text())
+    assert 1e-3 < report['parity']['crop']['largest'] < 5
+    assert report['bytes']['search.bin'] < report['bytes']['template.bin']
 
 
 def test_beyond_the_bound_the_status_says_so_and_the_files_stay(
@@ -120,8 +141,8 @@ def test_what_is_wrong_is_said_before_the_work(
 def test_weights_of_another_model_are_refused(tool, tracker, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, 'build_onnx', lambda model: pytest.fail('the work has begun'))
     other = tmp_path / 'other.pth'
-    torch.save({'state_dict': lively_tracker(depth=2).state_dict()}, other)
-    with pytest.raises(SystemExit, match='blocks.1'):
+    torch.save({'state_dict': lively_tracker(depth=3).state_dict()}, other)
+    with pytest.raises(SystemExit, match='blocks.2'):
         tool.main([tracker[0], str(other), '--out', str(tmp_path / 'out')])
     assert not (tmp_path / 'out').exists()
 

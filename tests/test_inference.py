@@ -11,6 +11,7 @@ import torch
 from golden import noise_frame
 from small_tracker import lively_tracker
 
+from mmtrack_mixformerv2.models.device_predictor import DevicePredictor
 from mmtrack_mixformerv2.models.inference import InferenceNetwork
 from mmtrack_mixformerv2.models.torch_predictor import TorchPredictor
 from mmtrack_mixformerv2.runtime.errors import CacheMismatch
@@ -146,10 +147,28 @@ def test_one_crop_in_every_place_is_encoded_once(model, monkeypatch):
 
 
 def test_a_cache_of_another_model_is_refused(model):
-    ours, other = model.loop.predictor, lively_tracker(depth=3).loop.predictor
+    network = InferenceNetwork.of(model)
+    predictors = [
+        model.loop.predictor,
+        lively_tracker(depth=2).loop.predictor,
+        DevicePredictor(network.frozen()),
+        DevicePredictor(network),
+        DevicePredictor(network.frozen()),
+    ]
     templates, search = crops('template', 2, TEMPLATE), crops('search', 1, SEARCH)[0]
-    with pytest.raises(CacheMismatch, match='begin the sequence again with init'):
-        ours.predict(search, other.encode_templates(templates))
+    caches = [predictor.encode_templates(templates) for predictor in predictors]
+    for i, predictor in enumerate(predictors):
+        predictor.predict(search, caches[i])
+        for other in caches[:i] + caches[i + 1 :]:
+            with pytest.raises(CacheMismatch, match='begin the sequence again with init'):
+                predictor.predict(search, other)
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_a_frozen_copy_is_not_frozen_again(model, dtype):
+    frozen = InferenceNetwork.of(model).frozen(dtype)
+    with pytest.raises(ValueError, match='frozen already, in .*; freeze a view of the model'):
+        frozen.frozen()
 
 
 def test_a_batch_that_comes_again_is_joined_once(model):

@@ -138,7 +138,8 @@ def test_neither_sampler_nor_threads_are_needed(config):
 def test_tracks_of_other_weights_or_settings_are_refused(config, tmp_path):
     run(config)
     kept = {path: path.read_bytes() for path in Path(config.work_dir).glob('tracks/*')}
-    with pytest.raises(EvaluationError, match=r'settings \(backend=None, dtype=float32, .* --restart'):
+    message = r'settings \(backend=None, dtype=float32, .* --restart'
+    with pytest.raises(EvaluationError, match=message):
         run(config, dtype='bfloat16')
     state = torch.load(config.load_from)['state_dict']
     state['box_head.fc2.bias' if 'box_head.fc2.bias' in state else next(iter(state))] += 1

@@ -6,11 +6,6 @@ import numpy as np
 import pytest
 from small_tracker import lively_tracker
 
-pytest.importorskip('onnxscript')
-pytest.importorskip('onnxruntime')
-pytest.importorskip('openvino')
-
-from mmtrack_mixformerv2.deployment.onnx_export import export_onnx
 from mmtrack_mixformerv2.runtime import open_predictor
 from mmtrack_mixformerv2.synthetic import render_sequence
 from mmtrack_mixformerv2.tracking import SequenceTracker, Tracker, TrackingSettings
@@ -26,16 +21,10 @@ def model():
     return lively_tracker(depth=2)
 
 
-@pytest.fixture(scope='module')
-def folder(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('exported')
-    export_onnx(model, folder)
-    return folder
-
-
 @pytest.fixture(scope='module', params=['onnxruntime', 'openvino'])
-def predictor(request, folder):
-    return open_predictor(folder, backend=request.param, num_threads=1)
+def predictor(request, exported_tracker):
+    pytest.importorskip(request.param)
+    return open_predictor(exported_tracker, backend=request.param, num_threads=1)
 
 
 def track(predictor, boxes, online: int) -> list[list]:

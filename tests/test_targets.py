@@ -96,7 +96,32 @@ def test_a_bad_box_among_good_ones_loses_nothing(predictor):
     tracker = Tracker(SequenceTracker(predictor, TrackingSettings()))
     tracker.init(FRAMES[0], BOXES)
     with pytest.raises(ValueError, match='expected a positive width and height'):
-        tracker.init(FRAMES[0], [BOXES[0], (5, 5, -1, 5)])
+        tracker.init(FRAMES[0], (5, 5, -1, 5))
+    with pytest.raises(ValueError, match=r'the box has shape \(3,\), expected \(4,\)'):
+        tracker.init(FRAMES[0], [BOXES[0], (5, 5, 1)])
     with pytest.raises(ValueError, match='resize the frames to one size'):
         tracker.update(FRAMES[1][:-1])
     assert len(tracker.update(FRAMES[1])) == len(BOXES)
+
+
+def test_no_target_is_none(predictor):
+    tracker = Tracker(SequenceTracker(predictor, TrackingSettings()))
+    tracker.init(FRAMES[0], np.empty((0, 4)))
+    assert tracker.update(FRAMES[1]) == []
+
+
+def test_where_one_target_fails_all_stay_as_they_were(predictor, monkeypatch):
+    loop = SequenceTracker(predictor, TrackingSettings(update_interval=1, score_threshold=0.0))
+    states = loop.init_targets(FRAMES[0], BOXES)
+    expected = loop.track_targets(FRAMES[1], loop.init_targets(FRAMES[0], BOXES))
+    forward = predictor.predict_batch
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match='expected finite numbers'):
+        patch.setattr(
+            predictor,
+            'predict_batch',
+            lambda *batch: [*forward(*batch)[:-1], (np.full(4, np.nan), 0.5)],
+        )
+        loop.track_targets(FRAMES[1], states)
+    assert [state.frame_index for state in states] == [0] * len(BOXES)
+    for found, one in zip(loop.track_targets(FRAMES[1], states), expected):
+        np.testing.assert_array_equal(found.box_xywh, one.box_xywh)

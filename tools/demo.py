@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 # At module top level: spawned workers import this file again and need it as well.
 from mmtrack_mixformerv2.apis import load_tracker
+from mmtrack_mixformerv2.command_line import parse_box
 from mmtrack_mixformerv2.comparison import TrackRecord, build_test_set, measure_tracker
 from mmtrack_mixformerv2.datasets import read_frame
 from mmtrack_mixformerv2.drawing import (
@@ -117,17 +118,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.sequences < 1:
         parser.error(f'--sequences is {args.sequences}, expected at least 1')
     return args
-
-
-def parse_box(text: str) -> list[float]:
-    """Four numbers between commas."""
-    try:
-        box = [float(value) for value in text.split(',')]
-    except ValueError:
-        box = []
-    if len(box) != 4:
-        raise argparse.ArgumentTypeError(f'{text!r} is not x,y,width,height, e.g. 316,139,112,116')
-    return box
 
 
 def render(args: argparse.Namespace) -> Path:

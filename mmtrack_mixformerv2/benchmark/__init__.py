@@ -1,4 +1,4 @@
-"""How fast trainings and evaluations are: data pipeline, step, memory; test loops."""
+"""How fast trainings, evaluations and runtimes are: data, steps, test loops, frames, memory."""
 
 from .memory import MemoryPeak, measure_memory
 from .pipeline import (

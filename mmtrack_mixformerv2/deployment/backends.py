@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
+from typing import Any
 
 from torch import nn
 
@@ -11,6 +13,8 @@ from ..models.device_predictor import DevicePredictor
 from ..models.inference import InferenceNetwork
 from ..models.torch_predictor import TorchPredictor
 from ..runtime import ExportedModelError, open_predictor
+from ..runtime.errors import import_runtime
+from ..runtime.onnxruntime_backend import check_provider
 from ..runtime.opening import backend_of
 from ..tracking import BatchPredictor
 from .weights import hash_weights
@@ -65,18 +69,22 @@ def build_predictor(
         return _torch_predictor(model, dtype, compile)
     if compile:
         raise ValueError(f"compile is for the backend 'torch', not {backend!r}; leave it out")
+    on_gpu = InferenceNetwork.of(model).device.type == 'cuda'
+    device = 'cuda' if on_gpu and backend == 'onnxruntime' else 'cpu'
+    runtime = dict(backend=backend, dtype=dtype, num_threads=num_threads, device=device)
     if exported is not None:
-        return _exported_predictor(model, exported, backend, dtype, num_threads)
+        return _exported_predictor(model, exported, **runtime)
     if dtype == 'int8':
         raise ValueError(
             'an int8 model needs calibration: export it with tools/deployment/export.py --backend '
             f'{backend} --dtype int8 --calibration FOLDER, and say where with exported'
         )
+    _check_installed(backend, device)
     from .onnx_export import export_onnx  # imports exporters, which only some have
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         export_onnx(model, folder)
-        return _exported_predictor(model, folder, backend, dtype, num_threads)
+        return _exported_predictor(model, folder, **runtime)
 
 
 def check_backend(backend: str, dtype: str) -> None:
@@ -97,24 +105,29 @@ def _torch_predictor(model: nn.Module, dtype: str, compile: bool) -> BatchPredic
         return DevicePredictor(network.frozen(dtype, compile=compile))
     if dtype != 'float32' or compile:
         network = network.frozen(dtype, compile=compile)
+    elif model.training:
+        warnings.warn(
+            'the model is in training mode, where drop path and batch norm make boxes random; call '
+            'model.eval() before tracking.',
+            RuntimeWarning,
+            stacklevel=3,
+        )
     return TorchPredictor(network)
 
 
+def _check_installed(backend: str, device: str) -> None:
+    """Find out before an export, which takes long."""
+    if backend == 'openvino':
+        import_runtime('openvino')
+    else:
+        provider = 'tensorrt' if backend == 'tensorrt' else device
+        check_provider(import_runtime('onnxruntime'), provider)
+
+
 def _exported_predictor(
-    model: nn.Module,
-    folder: str | os.PathLike,
-    backend: str,
-    dtype: str,
-    num_threads: int,
+    model: nn.Module, folder: str | os.PathLike, **runtime: Any
 ) -> BatchPredictor:
-    on_gpu = InferenceNetwork.of(model).device.type == 'cuda'
-    predictor = open_predictor(
-        folder,
-        backend=backend,
-        dtype=dtype,
-        num_threads=num_threads,
-        device='cuda' if on_gpu and backend == 'onnxruntime' else 'cpu',
-    )
+    predictor = open_predictor(folder, **runtime)
     ours, theirs = hash_weights(model), predictor.info.model_hash
     if ours != theirs:
         raise ExportedModelError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from ..tracking import SequenceTracker
 from .backends import check_backend
 from .calibration import CalibrationCrops
 from .onnx_export import OnnxGraphs, export_onnx
-from .openvino_export import export_openvino
+from .openvino_export import convert_folder, export_openvino
 from .parity import BOUNDS, Clip, Parity, Step, compare
 
 REPORT = 'parity.json'
@@ -76,15 +75,32 @@ def export(
     """
     backend, dtype, folder = target
     if dtype == 'int8':
-        from .quantization import quantize  # imports NNCF, which only some have
-
-        with tempfile.TemporaryDirectory() as exact:
-            export(model, Target(backend, 'float32', Path(exact)), name=name, graphs=graphs)
-            quantize(exact, folder, crops)
+        _export_int8(model, target, name=name, graphs=graphs, crops=crops)
     elif backend == 'openvino':
         export_openvino(model, folder, name=name, dtype=dtype, graphs=graphs)
     else:
         export_onnx(model, folder, name=name, backend=backend, dtype=dtype, graphs=graphs)
+
+
+def _export_int8(
+    model: nn.Module,
+    target: Target,
+    *,
+    name: str,
+    graphs: OnnxGraphs,
+    crops: Sequence[CalibrationCrops],
+) -> None:
+    from .quantization import quantize  # imports NNCF, which only some have
+
+    backend, _, folder = target
+    with tempfile.TemporaryDirectory() as temporary:
+        exact = Path(temporary) / 'exact'
+        export_onnx(model, exact, name=name, backend=backend, graphs=graphs)
+        if backend == 'openvino':
+            quantize(exact, Path(temporary) / 'int8', crops)
+            convert_folder(Path(temporary) / 'int8', folder)
+        else:
+            quantize(exact, folder, crops)
 
 
 def measure(
@@ -119,7 +135,7 @@ def measure(
         'frames': len(clip.frames),
         'update_interval': loop.settings.update_interval,
         'passed': parity and parity.passed,
-        'parity': parity and asdict(parity),
+        'parity': parity and parity.as_record(),
         'bytes': {path.name: path.stat().st_size for path in files_of(target.folder)},
     }
     replace_file(target.folder / REPORT, json.dumps(report, indent=2).encode() + b'\n')

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..files import replace_file
 from ..runtime.errors import import_runtime
-from ..runtime.model_info import RT_INFO_KEY
+from ..runtime.model_info import ONNX_PREFIX, RT_INFO_KEY
 from .graphs import GRAPHS, describe
 from .onnx_export import ExportedFiles, OnnxGraphs, export_onnx
 
@@ -50,6 +50,17 @@ def export_openvino(
             convert(path, info.to_strings(), Path(folder), compress=dtype == 'float16')
     paths = {graph: Path(folder) / f'{graph}.xml' for graph in GRAPHS}
     return ExportedFiles(**paths, difference=exported.difference)
+
+
+def convert_folder(exported: Path, folder: Path) -> None:
+    """Turn an exported model in ONNX, which says what it is for, into IR in another folder."""
+    import onnx
+
+    for graph in GRAPHS:
+        path = exported / f'{graph}.onnx'
+        properties = onnx.load(path).metadata_props
+        strings = {one.key.removeprefix(ONNX_PREFIX): one.value for one in properties}
+        convert(path, strings, folder, compress=False)
 
 
 def convert(path: Path, strings: Mapping[str, str], folder: Path, *, compress: bool) -> None:

@@ -8,7 +8,7 @@ follow their own boxes, and small differences may add up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -97,6 +97,14 @@ class Parity:
     def passed(self) -> bool:
         """Whether it is within the bound; what is not a number is not."""
         return self.crop.largest <= self.bound
+
+    def as_record(self) -> dict[str, dict[str, float] | float | None]:
+        """For a JSON file."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            name: value._asdict() if isinstance(value, Difference) else value
+            for name, value in values.items()
+        }
 
 
 def read_clip(source: str | Path, box_xywh: Sequence[float], *, frames: int) -> Clip:

@@ -11,7 +11,7 @@ from itertools import repeat
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..structures import TemplateCache
 from .cuda_graphs import Step, StepCache, check_cuda, full_float32, on
@@ -29,9 +29,11 @@ class DeviceCache:
 
     Attributes:
         packed: ``(2 * depth, heads, T * Nt, head_dim)``, first the keys of all blocks.
+        maker: The model whose cache this is.
     """
 
     packed: Tensor
+    maker: nn.Module
 
 
 class DevicePredictor(TorchPredictor):
@@ -81,7 +83,7 @@ class DevicePredictor(TorchPredictor):
         with self._lock, on(self.device), full_float32(self.device):
             caches = super().encode_templates_batch(crops)
             return [
-                DeviceCache(torch.stack([part[0] for part in (*one.keys, *one.values)]))
+                DeviceCache(torch.stack([part[0] for part in (*one.keys, *one.values)]), one.maker)
                 for one in caches
             ]
 
@@ -89,7 +91,12 @@ class DevicePredictor(TorchPredictor):
     def predict_batch(
         self, search_crops: Sequence[Tensor], caches: Sequence[DeviceCache]
     ) -> list[tuple[np.ndarray, float | None]]:
-        """What :meth:`predict` gives for each pair; caches of as many templates, one forward."""
+        """What :meth:`predict` gives for each pair; caches of as many templates, one forward.
+
+        Raises:
+            CacheMismatch: If a cache is of another model.
+        """
+        self._check_caches(caches, DeviceCache)
         found = []
         for start in range(0, len(search_crops), self.max_batch):
             part = slice(start, start + self.max_batch)

@@ -263,7 +263,7 @@ class DistillationSOT(TemplateSearchTracker):
         """Refuse to remove a layer that the teacher's features are compared with."""
         if used := sorted(set(layers) & {own for own, _ in self.layer_pairs}):
             raise ValueError(
-                f'layer_pairs {self.layer_pairs} compares the student\'s layers {used}, which are '
+                f"layer_pairs {self.layer_pairs} compares the student's layers {used}, which are "
                 f'among those to be removed, {sorted(set(layers))}; pair layers that stay.'
             )
 
@@ -301,9 +301,7 @@ class DistillationSOT(TemplateSearchTracker):
         templates = resized.unflatten(0, templates.shape[:2])
         search = _resize(inputs['search_img'][:, 0], backbone.search_size)
         cache = backbone.encode_template(templates, out_layers=self.keep_template_layers)
-        features = backbone.encode_search(
-            search, cache, out_layers=self._feature_loss is not None
-        )
+        features = backbone.encode_search(search, cache, out_layers=self._feature_loss is not None)
         return cache, features, self.teacher.box_head(features)
 
     def _layer(self, cache: TemplateCache, features: Features, index: int) -> Tensor:

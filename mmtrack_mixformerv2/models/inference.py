@@ -70,12 +70,17 @@ class InferenceNetwork(nn.Module):
                 of templates.
 
         Raises:
-            ValueError: If it is no key of ``DTYPES``.
+            ValueError: If it is no key of ``DTYPES``, or this network is such a copy already.
         """
         if dtype not in DTYPES:
             raise ValueError(
                 f'dtype is {dtype!r}, expected one of {", ".join(DTYPES)} for the backend torch; '
                 'int8 models are exported for onnxruntime and openvino: tools/deployment/export.py'
+            )
+        if self.scaled or self.dtype != 'float32':
+            raise ValueError(
+                f'this network is frozen already, in {self.dtype}, and its weights are not those '
+                'of the model any more; freeze a view of the model: InferenceNetwork.of(model)'
             )
         model = copy.deepcopy(self.model).eval().requires_grad_(False)
         model.losses, model.auxiliary = nn.ModuleDict(), None

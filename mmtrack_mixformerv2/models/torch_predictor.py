@@ -78,15 +78,18 @@ class TorchPredictor:
         last, joined = self._last.batch
         if len(last) == len(caches) and all(a is b for a, b in zip(last, caches)):
             return joined
-        if any(cache.maker is not self.network.model for cache in caches):
-            raise CacheMismatch(
-                'the templates were encoded by another model than the one that is to search with '
-                'them; begin the sequence again with init.'
-            )
+        self._check_caches(caches, TemplateCache)
         joined = TemplateCache.join(caches)
         if len(caches) > 1:
             self._last.batch = tuple(caches), joined
         return joined
+
+    def _check_caches(self, caches: Sequence, kind: type) -> None:
+        if any(not isinstance(one, kind) or one.maker is not self.network.model for one in caches):
+            raise CacheMismatch(
+                'the templates were encoded by another model than the one that is to search with '
+                'them; begin the sequence again with init.'
+            )
 
     def _stack(self, crops: Sequence[np.ndarray]) -> torch.Tensor:
         """``(B, h, w, 3)`` on the device, still uint8; a single crop is not copied."""

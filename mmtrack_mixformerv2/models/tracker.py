@@ -29,8 +29,8 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
     """Single object tracker of a backbone that never shows the search region to the templates.
 
     Args:
-        backbone: Has ``encode_template`` and ``encode_search``, and says its ``embed_dims`` and
-            ``num_prediction_tokens``, as :class:`PMAMViT`.
+        backbone: Has ``encode_template`` and ``encode_search`` (with ``tokens_only``), and says its
+            ``embed_dims`` and ``num_prediction_tokens``, as :class:`PMAMViT`.
         box_head: Features to :class:`BoxPrediction`.
         score_head: Features to logits ``(B,)``; without it the templates are never refreshed.
         losses: Losses of ``loss_iou`` and ``loss_l1`` (boxes against targets) and, optionally,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..command_line import at_least
+from ..command_line import at_least, parse_box
 from ..drawing import read_frames
 from .model_info import BACKENDS, DTYPES
 from .opening import DEVICES, open_exported
@@ -62,17 +62,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='of the CPU (default: OMP_NUM_THREADS if that is set, else all cores)',
     )
     return parser.parse_args(argv)
-
-
-def parse_box(text: str) -> list[float]:
-    """Four numbers between commas."""
-    try:
-        box = [float(value) for value in text.split(',')]
-    except ValueError:
-        box = []
-    if len(box) != 4:
-        raise argparse.ArgumentTypeError(f'{text!r} is not x,y,width,height, e.g. 316,139,112,116')
-    return box
 
 
 def track_video(args: argparse.Namespace) -> tuple[np.ndarray, float]:

@@ -76,6 +76,9 @@ def crop_region(
         ValueError: If the square is less than 1 px wide.
     """
     window = crop_window(box_xywh, factor, *image.shape[:2])
+    turned = image.strides[2] < 0  # BGR seen as RGB, which NumPy copies slowly
+    if turned:
+        image = image[..., ::-1]
     inside = image[
         window.y_start : max(window.y_start, window.y_stop),
         window.x_start : max(window.x_start, window.x_stop),
@@ -90,6 +93,8 @@ def crop_region(
         if inside.size:
             square[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
     patch = cv2.resize(square, (size, size), interpolation=cv2.INTER_LINEAR)
+    if turned:
+        patch = cv2.cvtColor(patch, cv2.COLOR_BGR2RGB)
     return patch, size / window.side
 
 

@@ -137,11 +137,14 @@ class SequenceTracker:
         """As :meth:`track`, of several targets in one frame.
 
         There is one forward for all targets with as many templates, if the predictor is a
-        :class:`~.predictor.BatchPredictor`; else one for each.
+        :class:`~.predictor.BatchPredictor`; else one for each. Where one target raises, all stay
+        as they were.
         """
         batch = len(states) > 1 and can_batch(self.predictor)
         looks = self.look_targets(frame, states)
         found = predict_all(self.predictor, [look.crop for look in looks], states, batch)
+        for state, prediction in zip(states, found):
+            _check_finite(state, *prediction)
         results = [self.follow(*of_one) for of_one in zip(looks, states, *zip(*found))]
         changed = [s for s, result in zip(states, results) if result.template_updated]
         encode_all(self.predictor, changed, batch)
@@ -194,12 +197,7 @@ class SequenceTracker:
 
         The state needs a new ``cache`` if the templates were updated.
         """
-        if not np.isfinite(box_norm).all() or (score is not None and not math.isfinite(score)):
-            raise ValueError(
-                f'the predictor gave box {box_norm} and score {score} at frame '
-                f'{state.frame_index + 1}, expected finite numbers; check that the checkpoint '
-                'belongs to the config, and try float32 if it runs in lower precision.'
-            )
+        _check_finite(state, box_norm, score)
         size = self.predictor.search_size
         box = region_to_image(box_norm, state.box_xywh, size, look.resize_factor)
         box = clip_box(box, *state.frame_size, margin=self.settings.clip_margin)
@@ -213,3 +211,12 @@ class SequenceTracker:
     def _template(self, frame: Any, box_xywh: Sequence[float]) -> Any:
         size, factor = self.predictor.template_size, self.settings.template_factor
         return self.crops.cut(frame, box_xywh, factor, size)[0]
+
+
+def _check_finite(state: SequenceState, box_norm: Sequence[float], score: float | None) -> None:
+    if not np.isfinite(box_norm).all() or (score is not None and not math.isfinite(score)):
+        raise ValueError(
+            f'the predictor gave box {box_norm} and score {score} at frame '
+            f'{state.frame_index + 1}, expected finite numbers; check that the checkpoint '
+            'belongs to the config, and try float32 if it runs in lower precision.'
+        )

@@ -36,8 +36,9 @@ class Tracker:
             TypeError: If the frame is not a uint8 array.
             ValueError: If the frame's shape or a box is not usable.
         """
-        self._several = np.ndim(boxes_xywh) > 1
-        self._states = self.loop.init_targets(frame, boxes_xywh if self._several else [boxes_xywh])
+        several = _are_rows(boxes_xywh)
+        self._states = self.loop.init_targets(frame, boxes_xywh if several else [boxes_xywh])
+        self._several = several
 
     def update(self, frame: np.ndarray) -> TrackResult | list[TrackResult]:
         """Find the target in the next frame, or each of them, in the order of their boxes.
@@ -53,3 +54,11 @@ class Tracker:
             raise RuntimeError('update came before init; call init(first_frame, box) first.')
         results = self.loop.track_targets(frame, self._states)
         return results if self._several else results[0]
+
+
+def _are_rows(boxes_xywh: Sequence) -> bool:
+    """Whether these are several boxes; rows of unequal lengths are, and each is checked later."""
+    try:
+        return np.ndim(boxes_xywh) > 1
+    except ValueError:
+        return True

@@ -1,0 +1,1 @@
+"""How fast a tracker runs, frame by frame, on every backend."""

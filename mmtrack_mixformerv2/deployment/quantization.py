@@ -1,0 +1,146 @@
+"""int8: products of the search graph in eight bits, calibrated after training, by NNCF.
+
+Quantized are the products of all search tokens with weights, which are nearly all of the work.
+Attention, the last block's few tokens and the heads stay in float32, and so does the template
+graph, which runs when a template changes: its keys and values are those of the exact model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..files import replace_file
+from ..runtime import open_predictor
+from ..runtime.errors import import_runtime
+from ..runtime.model_info import ONNX_PREFIX
+from .calibration import CalibrationCrops
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_SMOOTHING = 0.7  # how far large activations are moved into the weights
+_FEW_TOKENS = 8  # products of no more rows than this are not worth it
+
+
+def quantize(
+    exact: str | os.PathLike, folder: str | os.PathLike, crops: Sequence[CalibrationCrops]
+) -> None:
+    """Write an int8 model, as ONNX with quantization and dequantization, of an exact one.
+
+    Args:
+        exact: Folder of the model in float32, see :func:`~.onnx_export.export_onnx`.
+        folder: For ``template.onnx`` and ``search.onnx``, which are replaced if they are there.
+        crops: What the network will see, to find the ranges of activations.
+
+    Raises:
+        BackendNotInstalled: If nncf, onnx or what runs the exact model is missing.
+        ValueError: If there are no crops, or nothing in the graph can be quantized.
+        OSError: If a file cannot be written.
+    """
+    for package in ('onnx', 'onnxscript', 'onnxruntime', 'nncf'):
+        import_runtime(package)
+    if not crops:
+        raise ValueError('there are no crops to calibrate on; give folders of annotated sequences')
+    import onnx
+
+    models = {name: onnx.load(Path(exact) / f'{name}.onnx') for name in ('template', 'search')}
+    models['search'] = _quantize_search(models['search'], _samples(exact, crops))
+    for name, model in models.items():
+        for entry in model.metadata_props:
+            if entry.key == f'{ONNX_PREFIX}dtype':
+                entry.value = 'int8'
+        replace_file(Path(folder) / f'{name}.onnx', model.SerializeToString())
+
+
+def _samples(
+    exact: str | os.PathLike, crops: Sequence[CalibrationCrops]
+) -> list[dict[str, np.ndarray]]:
+    """Inputs of the search graph."""
+    predictor, samples = open_predictor(exact, backend='onnxruntime'), []
+    for one in crops:
+        cache = predictor.encode_templates(list(one.templates))
+        tensors = dict(zip(predictor.info.cache, cache.arrays))
+        samples.append({'crop': one.search[None], **tensors})
+    return samples
+
+
+def _quantize_search(model: ModelProto, samples: list[dict[str, np.ndarray]]) -> ModelProto:
+    import nncf
+    import onnxscript.optimizer
+    from nncf.quantization.advanced_parameters import (
+        AdvancedQuantizationParameters,
+        AdvancedSmoothQuantParameters,
+        OverflowFix,
+    )
+
+    properties = [(entry.key, entry.value) for entry in model.metadata_props]
+    # Weights that the graph transposes become constants, which alone are quantized.
+    limit = 2**31
+    onnxscript.optimizer.fold_constants(
+        model, input_size_limit=limit, output_size_limit=limit, onnx_shape_inference=False
+    )
+    with _quiet():
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset(samples),
+            model_type=nncf.ModelType.TRANSFORMER,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(samples),
+            ignored_scope=nncf.IgnoredScope(
+                names=_kept_exact(model), types=['Gather'], validate=False
+            ),
+            advanced_parameters=AdvancedQuantizationParameters(
+                # Sums of two products fit into 16 bits, as CPUs without VNNI make them.
+                overflow_fix=OverflowFix.ENABLE,
+                smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=_SMOOTHING),
+            ),
+        )
+    del quantized.metadata_props[:]
+    for key, value in properties:
+        quantized.metadata_props.add(key=key, value=value)
+    return quantized
+
+
+def _kept_exact(model: ModelProto) -> list[str]:
+    """Names of the products that are not quantized."""
+    weights = {one.name for one in model.graph.initializer if len(one.dims) == 2}
+    values = [*model.graph.value_info, *model.graph.input]
+    shapes = {one.name: one.type.tensor_type.shape.dim for one in values}
+    products = [node for node in model.graph.node if node.op_type in ('MatMul', 'Gemm')]
+
+    def reads_many_tokens(name: str) -> bool:
+        shape = shapes.get(name, ())
+        return len(shape) == 3 and (shape[1].dim_value or _FEW_TOKENS + 1) > _FEW_TOKENS
+
+    kept = [
+        node.name
+        for node in products
+        if not (node.input[1] in weights and reads_many_tokens(node.input[0]))
+    ]
+    if len(kept) == len(products):
+        raise ValueError(
+            'no product of the search graph reads many tokens and a constant weight, so there is '
+            'nothing to quantize; use float32'
+        )
+    return kept
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without NNCF's bars and notes; its errors are raised."""
+    logger = logging.getLogger('nncf')
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(before)
