@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from math import prod
 from pathlib import Path
 
@@ -16,7 +17,12 @@ from small_tracker import BASES, lively_tracker
 from torch import nn
 
 from mmtrack_mixformerv2.models.inference import InferenceNetwork
-from mmtrack_mixformerv2.runtime import BackendNotInstalled, ModelInfo
+from mmtrack_mixformerv2.runtime import (
+    BackendNotInstalled,
+    ExportedModelError,
+    ModelInfo,
+    open_predictor,
+)
 from mmtrack_mixformerv2.runtime.model_info import ONNX_PREFIX, RT_INFO_KEY
 from mmtrack_mixformerv2.structures import BoxPrediction, Features
 
@@ -95,7 +101,8 @@ def test_openvino_graphs_give_what_torch_gives(model, graphs, tmp_path):
 
     files = export_openvino(model, tmp_path, name='small', graphs=graphs)
     assert {path.name for path in tmp_path.iterdir()} == {
-        f'{name}{ending}' for name in GRAPHS for ending in ('.xml', '.bin')
+        'SHA256SUMS',
+        *(f'{name}{ending}' for name in GRAPHS for ending in ('.xml', '.bin')),
     }
     for case in CASES:
         expect_equal(run_openvino, tmp_path, '.xml', model, case)
@@ -261,3 +268,18 @@ def test_nothing_is_left_of_an_export_that_fails(model, graphs, tmp_path):
     with pytest.raises(OSError, match='search.onnx'):
         export_onnx(model, tmp_path, graphs=graphs)
     assert not list(tmp_path.glob('*.partial'))
+
+
+def test_a_file_that_has_changed_since_the_export_is_named(exported_tracker, tmp_path):
+    """Bytes of weights that a runtime would load without a word."""
+    folder = tmp_path / 'copy'
+    shutil.copytree(exported_tracker, folder)
+    open_predictor(folder)
+    path = folder / 'search.onnx'
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ExportedModelError, match='search.onnx is not the file that SHA256SUMS'):
+        open_predictor(folder)
+    (folder / 'SHA256SUMS').unlink()  # who changes files on purpose can
+    open_predictor(folder)

@@ -107,7 +107,8 @@ def test_beyond_the_bound_the_status_says_so_and_the_files_stay(
     assert status.value.code == 1
     printed = capsys.readouterr().out
     assert 'bound 1e-12: the files are kept, do not rely on them' in printed
-    assert {path.name for path in out.iterdir()} == {'template.onnx', 'search.onnx', 'parity.json'}
+    files = {'template.onnx', 'search.onnx', 'parity.json', 'SHA256SUMS'}
+    assert {path.name for path in out.iterdir()} == files
     assert json.loads((out / 'parity.json').read_text())['passed'] is False
 
 

@@ -67,6 +67,11 @@ def build_predictor(
                 f'of the process; leave it out and call torch.set_num_threads({num_threads})'
             )
         return _torch_predictor(model, dtype, compile)
+    if backend == 'tensorrt' and exported is None:
+        raise ValueError(
+            'tensorrt keeps its engines, which take minutes, beside an exported model; make one '
+            'with tools/deployment/export.py --backend tensorrt, and say where with exported'
+        )
     if compile:
         raise ValueError(f"compile is for the backend 'torch', not {backend!r}; leave it out")
     on_gpu = InferenceNetwork.of(model).device.type == 'cuda'

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..files import replace_file
 from ..models.inference import InferenceNetwork
+from ..runtime.checksums import write_checksums
 from ..runtime.errors import import_runtime
 from ..runtime.model_info import ONNX_PREFIX
 from .graphs import GRAPHS, NotExportable, check_exportable, describe
@@ -98,6 +99,7 @@ def export_onnx(
         info = describe(model, graph=graph, name=name, backend=backend, dtype=dtype)
         paths[graph] = Path(folder) / f'{graph}.onnx'
         replace_file(paths[graph], _with_metadata(getattr(graphs, graph), info.to_strings()))
+    write_checksums(Path(folder))
     return ExportedFiles(**paths, difference=graphs.difference)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from ..files import replace_file
+from ..runtime.checksums import write_checksums
 from ..runtime.errors import import_runtime
 from ..runtime.model_info import ONNX_PREFIX, RT_INFO_KEY
 from .graphs import GRAPHS, describe
@@ -48,6 +49,7 @@ def export_openvino(
             info = describe(model, graph=graph, name=name, backend='openvino', dtype=dtype)
             path = Path(temporary) / f'{graph}.onnx'
             convert(path, info.to_strings(), Path(folder), compress=dtype == 'float16')
+    write_checksums(Path(folder))
     paths = {graph: Path(folder) / f'{graph}.xml' for graph in GRAPHS}
     return ExportedFiles(**paths, difference=exported.difference)
 
@@ -61,6 +63,7 @@ def convert_folder(exported: Path, folder: Path) -> None:
         properties = onnx.load(path).metadata_props
         strings = {one.key.removeprefix(ONNX_PREFIX): one.value for one in properties}
         convert(path, strings, folder, compress=False)
+    write_checksums(folder)
 
 
 def convert(path: Path, strings: Mapping[str, str], folder: Path, *, compress: bool) -> None:

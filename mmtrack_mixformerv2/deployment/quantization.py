@@ -19,6 +19,7 @@ import numpy as np
 
 from ..files import replace_file
 from ..runtime import open_predictor
+from ..runtime.checksums import write_checksums
 from ..runtime.errors import import_runtime
 from ..runtime.model_info import ONNX_PREFIX
 from .calibration import CalibrationCrops
@@ -58,6 +59,7 @@ def quantize(
             if entry.key == f'{ONNX_PREFIX}dtype':
                 entry.value = 'int8'
         replace_file(Path(folder) / f'{name}.onnx', model.SerializeToString())
+    write_checksums(Path(folder))
 
 
 def _samples(

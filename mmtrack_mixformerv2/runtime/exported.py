@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
+from .checksums import verify
 from .errors import ExportedModelError
 from .model_info import EXPORT_AGAIN, GRAPHS, ModelInfo
 
@@ -77,7 +78,7 @@ def find_graphs(folder: str | os.PathLike, kinds: Sequence[str] = KINDS) -> dict
         kinds: Those that will do, the best one first.
 
     Raises:
-        ExportedModelError: If a file is missing or empty.
+        ExportedModelError: If a file is missing or empty, or not the one that was exported.
     """
     found = find_kinds(folder)
     kind = next((kind for kind in kinds if kind in found), None)
@@ -97,6 +98,7 @@ def find_graphs(folder: str | os.PathLike, kinds: Sequence[str] = KINDS) -> dict
             )
         if not path.stat().st_size:
             raise ExportedModelError(f'{path} is empty; copy it again, or {EXPORT_AGAIN}.')
+    verify(needed)
     return paths
 
 

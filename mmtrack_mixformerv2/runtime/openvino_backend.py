@@ -135,7 +135,7 @@ def _warn_of_missing_instructions(core: Core, dtype: str) -> None:
     if wanted and wanted not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
         warnings.warn(
             f'this CPU has no {dtype} instructions ({wanted} is none of its capabilities in '
-            'OpenVINO), so OpenVINO computes in float32: exact, and not faster.',
+            'OpenVINO), so OpenVINO computes in float32, and no faster than that.',
             RuntimeWarning,
             stacklevel=3,
         )
