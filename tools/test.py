@@ -31,6 +31,8 @@ EXAMPLES = """examples:
   python tools/test.py CONFIG --checkpoint weights.pth --work-dir runs/a --data-root /data/LaSOT
   python tools/test.py CONFIG weights.pth --cfg-options test_cfg.num_sequences=64 \\
       test_cfg.dtype=bfloat16                     64 sequences at once, in half precision
+  python tools/test.py CONFIG weights.pth --cfg-options test_cfg.backend=openvino \\
+      test_cfg.exported=work_dirs/exported/tiny   on another runtime (docs/deployment.md)
   python tools/test.py CONFIG weights.pth --cfg-options test_cfg.strict=True
                                                   bit for bit as one sequence after the other
   python tools/test.py CONFIG weights.pth --cfg-options test_dataloader.num_workers=0

@@ -11,7 +11,7 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ def quantize(
     import onnx
 
     models = {name: onnx.load(Path(exact) / f'{name}.onnx') for name in ('template', 'search')}
-    models['search'] = _quantize_search(models['search'], _samples(exact, crops))
+    models['search'] = _quantize_search(models['search'], crops, _sampler(exact))
     for name, model in models.items():
         for entry in model.metadata_props:
             if entry.key == f'{ONNX_PREFIX}dtype':
@@ -62,19 +62,24 @@ def quantize(
     write_checksums(Path(folder))
 
 
-def _samples(
-    exact: str | os.PathLike, crops: Sequence[CalibrationCrops]
-) -> list[dict[str, np.ndarray]]:
-    """Inputs of the search graph."""
-    predictor, samples = open_predictor(exact, backend='onnxruntime'), []
-    for one in crops:
+def _sampler(
+    exact: str | os.PathLike,
+) -> Callable[[CalibrationCrops], dict[str, np.ndarray]]:
+    """Makes inputs of the search graph when they are wanted: a cache has megabytes."""
+    predictor = open_predictor(exact, backend='onnxruntime')
+
+    def make(one: CalibrationCrops) -> dict[str, np.ndarray]:
         cache = predictor.encode_templates(list(one.templates))
-        tensors = dict(zip(predictor.info.cache, cache.arrays))
-        samples.append({'crop': one.search[None], **tensors})
-    return samples
+        return {'crop': one.search[None], **dict(zip(predictor.info.cache, cache.arrays))}
+
+    return make
 
 
-def _quantize_search(model: ModelProto, samples: list[dict[str, np.ndarray]]) -> ModelProto:
+def _quantize_search(
+    model: ModelProto,
+    crops: Sequence[CalibrationCrops],
+    make_sample: Callable[[CalibrationCrops], dict[str, np.ndarray]],
+) -> ModelProto:
     import nncf
     import onnxscript.optimizer
     from nncf.quantization.advanced_parameters import (
@@ -82,6 +87,7 @@ def _quantize_search(model: ModelProto, samples: list[dict[str, np.ndarray]]) ->
         AdvancedSmoothQuantParameters,
         OverflowFix,
     )
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     properties = [(entry.key, entry.value) for entry in model.metadata_props]
     # Weights that the graph transposes become constants, which alone are quantized.
@@ -92,16 +98,17 @@ def _quantize_search(model: ModelProto, samples: list[dict[str, np.ndarray]]) ->
     with _quiet():
         quantized = nncf.quantize(
             model,
-            nncf.Dataset(samples),
+            nncf.Dataset(list(crops), make_sample),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(samples),
+            subset_size=len(crops),
             ignored_scope=nncf.IgnoredScope(
                 names=_kept_exact(model), types=['Gather'], validate=False
             ),
             advanced_parameters=AdvancedQuantizationParameters(
                 # Sums of two products fit into 16 bits, as CPUs without VNNI make them.
                 overflow_fix=OverflowFix.ENABLE,
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
                 smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=_SMOOTHING),
             ),
         )
