@@ -21,6 +21,7 @@ from mmtrack_mixformerv2.benchmark.speed.contenders import (
     choose,
     count_work,
 )
+from mmtrack_mixformerv2.benchmark.speed.curves import templates_curve
 from mmtrack_mixformerv2.benchmark.speed.exports import export_models
 from mmtrack_mixformerv2.benchmark.speed.frame_speed import PARTS, FrameRun, measure_frames
 from mmtrack_mixformerv2.benchmark.speed.gpu_use import measure_gpu_use
@@ -214,3 +215,12 @@ def test_memory_is_that_of_a_process_of_its_own():
 def test_without_a_gpu_its_use_cannot_be_measured():
     with pytest.raises(RuntimeError, match='no GPU'):
         measure_gpu_use(lambda: None)
+
+
+def test_the_curve_of_templates_is_about_as_many_templates(clip, model, monkeypatch):
+    """A sequence begins with two, whatever is asked for."""
+    predictor, seen = model.loop.predictor, []
+    monkeypatch.setattr(predictor, 'predict', lambda _, cache: seen.append(cache.num_tokens))
+    templates_curve({'torch': model.loop}, [1, 3], clip, seconds=0)
+    one = (model.backbone.template_size // 16) ** 2
+    assert set(seen) == {one, 3 * one}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from ...tracking import SequenceTracker
 from ..timing import Stopwatch, Timing, take_turns, wall_per_sample
@@ -56,10 +55,11 @@ def templates_curve(
     frame, box = next(clip.frames())
 
     def run(loop: SequenceTracker, count: int) -> Callable[[], None]:
-        settings = replace(loop.settings, num_online_templates=count - 1)
-        state = SequenceTracker(loop.predictor, settings).init(frame, box)
+        # As many as there are after some updates; a sequence begins with two at most.
+        state = loop.begin(frame, box)
+        cache = loop.predictor.encode_templates([state.memory.static] * count)
         crop = loop.look(frame, state).crop
-        return lambda: loop.predictor.predict(crop, state.cache)
+        return lambda: loop.predictor.predict(crop, cache)
 
     return _measure(
         {(name, count): run(loop, count) for name, loop in loops.items() for count in counts},
