@@ -14,7 +14,7 @@ from mmtrack.registry import MODELS
 from torch import Tensor
 
 from ..structures import BoxPrediction, Features, TemplateCache
-from ..tracking.sequence_tracker import (
+from ..tracking import (
     SequenceState,
     SequenceTracker,
     TrackingSettings,

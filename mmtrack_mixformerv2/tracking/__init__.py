@@ -12,8 +12,9 @@ from .region import (
     validate_box,
     validate_frame,
 )
-from .sequence_tracker import SequenceState, SequenceTracker, TrackResult
+from .sequence_tracker import SequenceTracker, TrackResult
 from .settings import TrackingSettings
+from .state import SequenceState
 from .template import TemplateMemory, TemplateRefresh
 from .tracker import Tracker
 

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .predictor import can_batch, encode_all, predict_all
-from .sequence_tracker import Look, SequenceState, SequenceTracker
+from .sequence_tracker import Look, SequenceTracker
+from .state import SequenceState
 
 
 class Video(Protocol):

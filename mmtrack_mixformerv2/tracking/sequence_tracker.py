@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,8 @@ from .crops import HostCrops
 from .predictor import Predictor, can_batch, encode_all, predict_all
 from .region import clip_box, region_to_image, validate_box, validate_frame
 from .settings import TrackingSettings
-from .template import TemplateMemory, TemplateRefresh
+from .state import SequenceState
+from .template import TemplateRefresh
 
 
 class TrackResult(NamedTuple):
@@ -49,25 +49,6 @@ class Look(NamedTuple):
     frame: Any
     crop: Any
     resize_factor: float
-
-
-@dataclass
-class SequenceState:
-    """Everything that is known about one sequence; :meth:`SequenceTracker.track` changes it.
-
-    Attributes:
-        frame_size: Height and width of the frames in pixels.
-        box_xywh: Last box, image pixels.
-        memory: The templates.
-        cache: What the predictor made of the templates.
-        frame_index: Number of frames tracked; 0 after the first one.
-    """
-
-    frame_size: tuple[int, int]
-    box_xywh: Sequence[float]
-    memory: TemplateMemory
-    cache: Any
-    frame_index: int = 0
 
 
 class SequenceTracker:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .sequence_tracker import SequenceState, SequenceTracker, TrackResult
+from .sequence_tracker import SequenceTracker, TrackResult
+from .state import SequenceState
 
 
 class Tracker:
