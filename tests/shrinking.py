@@ -12,8 +12,8 @@ from small_tracker import BASES, MODEL
 def settings(**backbone) -> dict:
     """Settings of the small tracker with changes to its backbone."""
     cfg = Config.fromfile(BASES / 'models' / 'mixformerv2-b.py')
-    cfg.merge_from_dict({'model': MODEL, 'model.backbone.mlp_ratio': 2.0})
-    cfg.model.backbone.update(backbone)
+    cfg.merge_from_dict({'model': MODEL})
+    cfg.model.backbone.update({'mlp_ratio': 2.0, **backbone})
     return cfg.model.to_dict()
 
 
