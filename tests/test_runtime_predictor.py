@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -93,6 +95,21 @@ def test_several_threads_may_use_one_predictor(predictor):
         runs = [pool.submit(alone, predictor, box) for _ in range(8) for box in BOXES]
         for number, run in enumerate(runs):
             assert_same(run.result(), expected[number % len(BOXES)])
+
+
+def test_signals_are_handled_after_two_trackers_ended_in_any_order(folders):
+    """In a process of its own, which OpenVINO would end."""
+    code = '''
+import signal, subprocess, sys
+from mmtrack_mixformerv2.runtime import open_predictor
+signal.signal(signal.SIGCHLD, lambda *_: None)
+first, second = (open_predictor(sys.argv[1], backend='openvino') for _ in range(2))
+del first
+del second
+subprocess.run([sys.executable, '-c', ''], check=True)
+'''
+    command = [sys.executable, '-c', code, str(folders['onnx'])]
+    subprocess.run(command, check=True)
 
 
 def test_sequences_in_lock_step(predictor):

@@ -125,8 +125,7 @@ def _check_installed(backend: str, device: str) -> None:
     if backend == 'openvino':
         import_runtime('openvino')
     else:
-        provider = 'tensorrt' if backend == 'tensorrt' else device
-        check_provider(import_runtime('onnxruntime'), provider)
+        check_provider(import_runtime('onnxruntime'), device)
 
 
 def _exported_predictor(

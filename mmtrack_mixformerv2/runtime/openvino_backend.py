@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,9 @@ _HINTS = {'float32': 'f32', 'int8': 'f32', 'bfloat16': 'bf16', 'float16': 'f16'}
 _CAPABILITIES = {'bfloat16': 'BF16', 'float16': 'FP16'}
 _DTYPES = {'u8': 'uint8', 'f32': 'float32'}
 
+_CORES: list[Core] = []  # at most one
+_CORE_LOCK = threading.Lock()
+
 
 class OpenVinoPredictor(GraphPredictor):
     """An exported model in OpenVINO: ``template.xml`` and ``search.xml``, or ``.onnx`` files.
@@ -50,7 +54,7 @@ class OpenVinoPredictor(GraphPredictor):
         self, folder: str | os.PathLike, *, dtype: str | None = None, num_threads: int = 0
     ) -> None:
         runtime = import_runtime('openvino')
-        core = runtime.Core()
+        core = _shared_core(runtime)
         models, graphs = {}, {}
         for name, path in find_graphs(folder, ['.xml', '.onnx']).items():
             models[name] = _read(core, path)
@@ -91,6 +95,19 @@ class OpenVinoPredictor(GraphPredictor):
         if not hasattr(self._own, name):
             setattr(self._own, name, self._compiled[name].create_infer_request())
         return getattr(self._own, name)
+
+
+def _shared_core(runtime: ModuleType) -> Core:
+    """The one ``Core`` of this process, which is never let go.
+
+    Each gives signal handlers a stack, and when it ends, back the one that it found. Of two of
+    which the older ends first, the other gives back one that is no more, and the next signal that
+    Python handles (for a data loader, a child process that ends) would be the end of the process.
+    """
+    with _CORE_LOCK:
+        if not _CORES:
+            _CORES.append(runtime.Core())
+    return _CORES[0]
 
 
 def _read(core: Core, path: Path) -> Model:
