@@ -9,6 +9,7 @@ from .depth_pruning_hook import DepthPruningHook
 from .finite_loss_hook import FiniteLossHook, NonFiniteError, stop_with
 from .launching import (
     ConfigOptions,
+    add_config_options,
     add_run_arguments,
     build_runner,
     check_test,
@@ -50,6 +51,7 @@ __all__ = [
     'StrictLoadHook',
     'TrainSeedHook',
     'WorkDirLock',
+    'add_config_options',
     'add_run_arguments',
     'build_runner',
     'check_parents',

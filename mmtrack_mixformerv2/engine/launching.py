@@ -39,18 +39,26 @@ class ConfigOptions(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that a training and a test have in common."""
-    parser.add_argument(
-        '--work-dir', help='folder for what the run writes (default: work_dirs/<config name>)'
-    )
+def add_config_options(
+    parser: argparse.ArgumentParser, *, example: str = 'model.backbone.depth=4'
+) -> None:
+    """The option that changes settings of a config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,
         metavar='KEY=VALUE',
-        help='override settings of the config by dotted name; lists as key=a,b or key="[a,b]"',
+        help=f'override settings of the config by dotted name, e.g. {example}; lists as key=a,b or '
+        'key="[a,b]"',
     )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that a training and a test have in common."""
+    parser.add_argument(
+        '--work-dir', help='folder for what the run writes (default: work_dirs/<config name>)'
+    )
+    add_config_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

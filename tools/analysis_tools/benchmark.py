@@ -18,7 +18,7 @@ from mmtrack_mixformerv2.benchmark.speed.measuring import Plan, measure
 from mmtrack_mixformerv2.benchmark.speed.report import LEGEND, plot, render_markdown
 from mmtrack_mixformerv2.command_line import at_least, parse_box
 from mmtrack_mixformerv2.deployment.backends import DTYPES
-from mmtrack_mixformerv2.engine import ConfigOptions, read_config
+from mmtrack_mixformerv2.engine import add_config_options, read_config
 from mmtrack_mixformerv2.files import replace_file
 
 DESCRIPTION = """Measure how fast a tracker runs here on each backend.
@@ -50,13 +50,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('checkpoint', nargs='?', help='weights (default: random ones)')
     add('--json', type=Path, metavar='FILE', help='also write all numbers to a file')
     add('--plot', type=Path, metavar='FILE', help='also draw them, as .png, .pdf or .svg')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='override settings of the config by dotted name',
-    )
+    add_config_options(parser)
     _add_contenders(parser.add_argument_group('what runs'))
     _add_measurements(parser.add_argument_group('what is measured'))
     args = parser.parse_args(argv)

@@ -25,7 +25,7 @@ from mmtrack_mixformerv2.benchmark.timing import (
     wall_per_sample,
 )
 from mmtrack_mixformerv2.command_line import at_least
-from mmtrack_mixformerv2.engine import ConfigOptions, read_config
+from mmtrack_mixformerv2.engine import add_config_options, read_config
 from mmtrack_mixformerv2.models.inference import DTYPES
 
 DESCRIPTION = """Measure how fast evaluations of a tracker are: one frame after the other in
@@ -77,13 +77,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--rounds', **count, default=3, help='how often each is run (default 3)')
     add('--threads', **count, help="of torch on a CPU (default: torch's)")
     add('--json', type=Path, metavar='FILE', help='also write the numbers to a file')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='override settings of the config by dotted name',
-    )
+    add_config_options(parser)
     args = parser.parse_args(argv)
     if args.json is not None and not args.json.parent.is_dir():
         parser.error(f'--json {args.json}: there is no folder {args.json.parent}')

@@ -43,7 +43,7 @@ from mmtrack_mixformerv2.benchmark import (
 )
 from mmtrack_mixformerv2.command_line import at_least
 from mmtrack_mixformerv2.datasets import check_data_files
-from mmtrack_mixformerv2.engine import ConfigOptions, read_config, use_mixed_precision
+from mmtrack_mixformerv2.engine import add_config_options, read_config, use_mixed_precision
 from mmtrack_mixformerv2.models.distillation import teacher_settings
 from mmtrack_mixformerv2.synthetic import (
     RenderSettings,
@@ -97,13 +97,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--device', choices=['cpu', 'cuda'], help='of the step (default: cuda if there is one)')
     add('--amp', action='store_true', help='mixed precision, as tools/train.py --amp')
     add('--json', type=Path, metavar='FILE', help='also write the numbers to a file')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='override settings of the config by dotted name',
-    )
+    add_config_options(parser)
     group = parser.add_argument_group('data')
     add = group.add_argument
     add(

@@ -27,7 +27,7 @@ from mmtrack_mixformerv2.drawing import (
     stack,
     write_strip,
 )
-from mmtrack_mixformerv2.engine import ConfigOptions, read_config
+from mmtrack_mixformerv2.engine import add_config_options, read_config
 
 SHEET_SIZE = (1400, 1100)  # width and height in pixels that a sheet does not exceed by much
 SEARCH_WIDTH = 256  # crops are magnified, by a whole number, to about this
@@ -69,13 +69,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--seed', type=int, help='of the samples (default: that of the config, else 0)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='settings to override, e.g. train_dataloader.dataset.max_gap=50',
-    )
+    add_config_options(parser, example='train_dataloader.dataset.max_gap=50')
     args = parser.parse_args(argv)
     for name, least in (('num', 1), ('epoch', 0), ('seed', 0)):
         value = getattr(args, name)

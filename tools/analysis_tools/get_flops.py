@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 
 from mmtrack_mixformerv2.analysis import Analysis, FrameCost, ParameterCount, analyse
-from mmtrack_mixformerv2.engine import ConfigOptions, read_config
+from mmtrack_mixformerv2.engine import add_config_options, read_config
 
 EPILOG = """\
 multiply-adds count matrix products and convolutions: one is a multiplication and an addition, so
@@ -27,13 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', metavar='CONFIG', help='config of the tracker')
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='settings to override, e.g. model.backbone.depth=4',
-    )
+    add_config_options(parser, example='model.backbone.depth=4')
     return parser.parse_args(argv)
 
 

@@ -34,7 +34,7 @@ from mmtrack_mixformerv2.deployment.parity import (
     render_clip,
 )
 from mmtrack_mixformerv2.deployment.tensorrt import build_engines, trtexec_commands
-from mmtrack_mixformerv2.engine import ConfigOptions, read_config
+from mmtrack_mixformerv2.engine import add_config_options, read_config
 from mmtrack_mixformerv2.runtime.model_info import BACKENDS, DTYPES
 
 DESCRIPTION = """Export a tracker for a runtime: a folder with two graphs, `template` (crops to keys
@@ -88,13 +88,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'BACKEND-DTYPE in it (default: work_dirs/exported/NAME-BACKEND-DTYPE)',
     )
     add('--name', help='of the model, in the files (default: name of the config)')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='override settings of the config by dotted name',
-    )
+    add_config_options(parser)
     _add_check(parser.add_argument_group('check'))
     group = parser.add_argument_group('int8')
     group.add_argument(

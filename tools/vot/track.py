@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from mmtrack_mixformerv2.apis import load_tracker
-from mmtrack_mixformerv2.engine import ConfigOptions, read_config
+from mmtrack_mixformerv2.engine import add_config_options, read_config
 from mmtrack_mixformerv2.vot import REGIONS, serve, toolkit_streams
 
 
@@ -29,13 +29,7 @@ def parse_args() -> argparse.Namespace:
         help='what to ask the toolkit for and to answer; mask: begin with the box around a mask, '
         'answer with filled boxes (default rectangle)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='override settings of the config by dotted name',
-    )
+    add_config_options(parser)
     return parser.parse_args()
 
 
