@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from golden import noise_frame
-from small_tracker import lively_tracker
+from mmengine.config import Config
+from mmtrack.registry import MODELS
+from small_tracker import BASES, lively_tracker
 
 from mmtrack_mixformerv2.models.device_predictor import DevicePredictor
 from mmtrack_mixformerv2.models.inference import InferenceNetwork
@@ -109,6 +111,24 @@ def test_a_view_follows_its_model_and_a_frozen_copy_does_not():
     assert model.backbone.patch_embed.weight.requires_grad
 
 
+def test_copies_have_no_batch_norm():
+    torch.manual_seed(0)
+    teacher = MODELS.build(Config.fromfile(BASES / 'models' / 'mixvit-micro.py').model).eval()
+    norms = [m for m in teacher.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            torch.nn.init.uniform_(tensor, 0.5, 1.5)
+    network = InferenceNetwork.of(teacher)
+    frozen = network.frozen()
+    assert norms and not any(isinstance(m, torch.nn.BatchNorm2d) for m in frozen.modules())
+    side = network.template_size
+    templates = stacked('template', 2, side)[None]
+    search = stacked('search', 1, network.search_size)
+    with torch.inference_mode():
+        one, other = (n.predict(search, n.encode_templates(templates)) for n in (network, frozen))
+    torch.testing.assert_close(other.edge_logits, one.edge_logits, rtol=1e-5, atol=2e-5)
+
+
 def test_16_bits_keep_the_sums_and_the_heads_in_32(model):
     network = InferenceNetwork.of(model).frozen('bfloat16')
     assert network.model.backbone.blocks[0].attn.qkv.weight.dtype == torch.bfloat16
@@ -122,7 +142,9 @@ def test_16_bits_keep_the_sums_and_the_heads_in_32(model):
 
 
 def test_a_cpu_without_instructions_for_a_type_is_named(model, monkeypatch):
-    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: {'avx512_bf16': False})
+    monkeypatch.setattr(
+        torch.cpu, 'get_capabilities', lambda: {'avx512_bf16': False}, raising=False
+    )
     with pytest.warns(RuntimeWarning, match="no instructions for bfloat16 .* use dtype='float32'"):
         InferenceNetwork.of(model).frozen('bfloat16')
     with pytest.raises(ValueError, match='dtype is .int8., .* tools/deployment/export.py'):

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 
 import torch
+from mmcv.cnn import fuse_conv_bn
 from torch import Tensor, nn
 
 from ..structures import BoxPrediction, Features, TemplateCache
@@ -62,7 +63,8 @@ class InferenceNetwork(nn.Module):
     def frozen(self, dtype: str = 'float32', *, compile: bool = False) -> InferenceNetwork:
         """A copy for inference alone, of the weights as they are now.
 
-        In float32 the backbone takes over the scaling of the crops, if it has ``fold_scaling``.
+        Convolutions take over the batch norm behind them, and in float32 the backbone the
+        scaling of the crops, if it has ``fold_scaling``.
 
         Args:
             dtype: What the products of the backbone are computed in.
@@ -84,6 +86,7 @@ class InferenceNetwork(nn.Module):
             )
         model = copy.deepcopy(self.model).eval().requires_grad_(False)
         model.losses, model.auxiliary = nn.ModuleDict(), None
+        fuse_conv_bn(model)
         scaled = dtype == 'float32' and hasattr(model.backbone, 'fold_scaling')
         if scaled:
             preprocessor = model.data_preprocessor
