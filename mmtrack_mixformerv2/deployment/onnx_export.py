@@ -33,6 +33,7 @@ OPSET = 20
 MAX_BYTES = 2**31 - 2**20  # of weights: a protobuf message has less than 2 GiB
 # Largest difference between ONNX Runtime and torch, as a share of the largest value or of 1.
 TOLERANCE = 1e-4
+_MOST = 2**20  # of targets, templates, tokens: torch 2.6 asks for a limit
 _BATCHES = 1, 3
 _TEMPLATES = 1, 2, 3
 
@@ -148,7 +149,7 @@ def convert(module: nn.Module, examples: dict[str, Tensor]) -> ModelProto:
 
     inputs = {name: examples[name] for name in module.inputs}
     batch, templates, tokens = (
-        torch.export.Dim(n, min=1) for n in ('batch', 'templates', 'tokens')
+        torch.export.Dim(n, min=1, max=_MOST) for n in ('batch', 'templates', 'tokens')
     )
     free = {'crops': {0: batch, 1: templates}, 'crop': {0: batch}}
     cache = {0: batch, 3: tokens}
@@ -166,6 +167,7 @@ def convert(module: nn.Module, examples: dict[str, Tensor]) -> ModelProto:
             )
         proto = exported.model_proto
         _forget_origin(proto)
+        _name_axes(proto, shapes)
         proto.graph.name = next(name for name, kind in GRAPHS.items() if kind is type(module))
         onnx.checker.check_model(proto, full_check=True)
     except Exception as error:  # of torch, its exporter or onnx, which share no base class
@@ -251,6 +253,19 @@ def _forget_origin(proto: ModelProto) -> None:
         part.doc_string = ''
         del part.metadata_props[:]
     del graph.metadata_props[:], proto.metadata_props[:]
+
+
+def _name_axes(proto: ModelProto, shapes: dict[str, dict]) -> None:
+    """Call axes of any size by the names that they were given, as old exporters do not."""
+    names = {}
+    for one in proto.graph.input:
+        for axis, size in shapes[one.name].items():
+            if called := one.type.tensor_type.shape.dim[axis].dim_param:
+                names[called] = size.__name__
+    for one in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for size in one.type.tensor_type.shape.dim:
+            if size.dim_param in names:
+                size.dim_param = names[size.dim_param]
 
 
 def _with_metadata(proto: ModelProto, strings: dict[str, str]) -> bytes:

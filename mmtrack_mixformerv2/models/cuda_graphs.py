@@ -91,6 +91,7 @@ def full_float32(device: torch.device) -> Iterator[None]:
     else:
         owners, name, exact = (matmul, cudnn), 'allow_tf32', False
     with _ALONE:
+        precision = torch.get_float32_matmul_precision()
         before = [getattr(owner, name) for owner in owners]
         try:
             for owner in owners:
@@ -99,6 +100,8 @@ def full_float32(device: torch.device) -> Iterator[None]:
         finally:
             for owner, value in zip(owners, before):
                 setattr(owner, name, value)
+            if name == 'allow_tf32':  # to which 'medium' is 'high'
+                torch.set_float32_matmul_precision(precision)
 
 
 def on(device: torch.device) -> AbstractContextManager:
