@@ -139,6 +139,16 @@ def test_what_is_wrong_is_said_before_the_work(
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize('below', ['', 'more/folders'])
+def test_a_file_is_no_folder(tool, tracker, tmp_path, monkeypatch, below):
+    monkeypatch.setattr(tool, 'build_onnx', lambda model: pytest.fail('the work has begun'))
+    (tmp_path / 'notes.txt').write_text('of a user')
+    out = tmp_path / 'notes.txt' / below
+    with pytest.raises(SystemExit, match='notes.txt is a file; give --out a folder'):
+        tool.main([*tracker, '--out', str(out)])
+    assert (tmp_path / 'notes.txt').read_text() == 'of a user'
+
+
 def test_weights_of_another_model_are_refused(tool, tracker, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, 'build_onnx', lambda model: pytest.fail('the work has begun'))
     other = tmp_path / 'other.pth'

@@ -141,6 +141,11 @@ def choose_targets(args: argparse.Namespace) -> list[Target]:
             folder = Path('work_dirs/exported') / f'{args.name}-{backend}-{dtype}'
         elif len(pairs) > 1:
             folder = folder / f'{backend}-{dtype}'
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(
+                f'{there} is a file; give --out a folder for the exported files'
+            )
         targets.append(Target(backend, dtype, folder))
         check_target(targets[-1])
     return targets
