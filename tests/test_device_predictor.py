@@ -216,6 +216,24 @@ def test_tf32_is_off_for_a_while_and_then_as_before(precision):
         torch.set_float32_matmul_precision('highest')
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, 'fp32_precision'), reason='torch 2.9 and later'
+)
+def test_tf32_may_have_been_asked_for_by_the_new_names():
+    """After that torch refuses to answer by the old ones."""
+    owners = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = [owner.fp32_precision for owner in owners]
+    try:
+        for owner in owners:
+            owner.fp32_precision = 'tf32'
+        with full_float32(torch.device('cuda')):
+            assert [owner.fp32_precision for owner in owners] == ['ieee'] * 2
+        assert [owner.fp32_precision for owner in owners] == ['tf32'] * 2
+    finally:
+        for owner, value in zip(owners, before):
+            owner.fp32_precision = value
+
+
 @needs_gpu
 def test_a_replayed_graph_gives_the_bits_of_its_operations(model):
     network = frozen(model, 'cuda')

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_tracker import lively_tracker
 
 from mmtrack_mixformerv2.deployment.calibration import draw_crops
+from mmtrack_mixformerv2.deployment.onnx_export import OnnxGraphs, export_onnx
+from mmtrack_mixformerv2.deployment.quantization import quantize
 from mmtrack_mixformerv2.runtime import open_predictor
 from mmtrack_mixformerv2.tracking import TrackingSettings
 
@@ -23,12 +26,19 @@ def crops(rendered):
     return draw_crops([rendered / 'train'], **SIZES, settings=SETTINGS, count=12)
 
 
+def read_graphs(folder: Path) -> OnnxGraphs:
+    return OnnxGraphs(*(onnx.load(folder / f'{name}.onnx') for name in ('template', 'search')), 0.0)
+
+
 @pytest.fixture(scope='module')
 def quantized(exported_tracker, crops, tmp_path_factory) -> Path:
-    from mmtrack_mixformerv2.deployment.quantization import quantize
-
     folder = tmp_path_factory.mktemp('int8')
-    quantize(exported_tracker, folder, crops)
+    model, exact = lively_tracker(depth=2), read_graphs(exported_tracker)
+    before = [one.graph.SerializeToString() for one in (exact.template, exact.search)]
+    graphs = quantize(model, exact, crops)
+    export_onnx(model, folder, dtype='int8', graphs=graphs)
+    after = [one.graph.SerializeToString() for one in (exact.template, exact.search)]
+    assert after == before  # they are exported too
     return folder
 
 
@@ -90,10 +100,8 @@ def test_crops_are_cut_around_the_target_and_drawn_again_by_their_seed(rendered,
 
 
 def test_what_cannot_be_calibrated_on_is_named(exported_tracker, tmp_path):
-    from mmtrack_mixformerv2.deployment.quantization import quantize
-
     with pytest.raises(ValueError, match='no crops to calibrate on'):
-        quantize(exported_tracker, tmp_path, [])
+        quantize(lively_tracker(depth=2), read_graphs(exported_tracker), [])
     with pytest.raises((FileNotFoundError, ValueError), match='nowhere'):
         draw_crops([tmp_path / 'nowhere'], **SIZES, settings=SETTINGS)
     with pytest.raises(ValueError, match='count is 0, expected at least 1'):

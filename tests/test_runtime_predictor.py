@@ -97,7 +97,7 @@ def test_several_threads_may_use_one_predictor(predictor):
             assert_same(run.result(), expected[number % len(BOXES)])
 
 
-def test_signals_are_handled_after_two_trackers_ended_in_any_order(folders):
+def test_signals_are_handled_after_the_older_of_two_trackers_ended_first(folders):
     """In a process of its own, which OpenVINO would end."""
     code = '''
 import signal, subprocess, sys

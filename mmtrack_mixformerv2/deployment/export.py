@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +15,8 @@ from ..runtime.errors import import_runtime
 from ..runtime.onnxruntime_backend import check_provider
 from ..tracking import SequenceTracker
 from .backends import check_backend
-from .calibration import CalibrationCrops
 from .onnx_export import OnnxGraphs, export_onnx
-from .openvino_export import convert_folder, export_openvino
+from .openvino_export import export_openvino
 from .parity import BOUNDS, Clip, Parity, Step, compare
 
 REPORT = 'parity.json'
@@ -59,7 +57,6 @@ def export(
     *,
     name: str,
     graphs: OnnxGraphs,
-    crops: Sequence[CalibrationCrops] = (),
 ) -> None:
     """Write the files of a target.
 
@@ -67,40 +64,17 @@ def export(
         model: A ``TemplateSearchTracker``.
         target: Where to.
         name: Of the model, for people.
-        graphs: What :func:`~.onnx_export.build_onnx` gave for the model.
-        crops: To calibrate an int8 model on.
+        graphs: What :func:`~.onnx_export.build_onnx` gave for the model; for int8, what
+            :func:`~.quantization.quantize` made of that.
 
     Raises:
         OSError: If a file cannot be written.
     """
     backend, dtype, folder = target
-    if dtype == 'int8':
-        _export_int8(model, target, name=name, graphs=graphs, crops=crops)
-    elif backend == 'openvino':
+    if backend == 'openvino':
         export_openvino(model, folder, name=name, dtype=dtype, graphs=graphs)
     else:
         export_onnx(model, folder, name=name, backend=backend, dtype=dtype, graphs=graphs)
-
-
-def _export_int8(
-    model: nn.Module,
-    target: Target,
-    *,
-    name: str,
-    graphs: OnnxGraphs,
-    crops: Sequence[CalibrationCrops],
-) -> None:
-    from .quantization import quantize  # imports NNCF, which only some have
-
-    backend, _, folder = target
-    with tempfile.TemporaryDirectory() as temporary:
-        exact = Path(temporary) / 'exact'
-        export_onnx(model, exact, name=name, backend=backend, graphs=graphs)
-        if backend == 'openvino':
-            quantize(exact, Path(temporary) / 'int8', crops)
-            convert_folder(Path(temporary) / 'int8', folder)
-        else:
-            quantize(exact, folder, crops)
 
 
 def measure(

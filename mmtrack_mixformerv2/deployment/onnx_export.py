@@ -77,8 +77,8 @@ def export_onnx(
 ) -> ExportedFiles:
     """Write ``template.onnx`` and ``search.onnx``, each with its weights and metadata inside.
 
-    The number of targets and of templates is free. Both files are float32 graphs, whatever they
-    are going to be computed in, and have been compared with torch before they are written.
+    The number of targets and of templates is free. But for int8 both are float32 graphs, whatever
+    they are going to be computed in, and have been compared with torch before they are written.
 
     Args:
         model: A ``TemplateSearchTracker``.

@@ -12,7 +12,7 @@ from torch import nn
 from ..files import replace_file
 from ..runtime.checksums import write_checksums
 from ..runtime.errors import import_runtime
-from ..runtime.model_info import ONNX_PREFIX, RT_INFO_KEY
+from ..runtime.model_info import RT_INFO_KEY
 from .graphs import GRAPHS, describe
 from .onnx_export import ExportedFiles, OnnxGraphs, export_onnx
 
@@ -34,7 +34,8 @@ def export_openvino(
         model: A ``TemplateSearchTracker``.
         folder: For the files, which are replaced if they are there.
         name: Of the model, for people.
-        dtype: What is going to be computed in: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
+        dtype: What is going to be computed in: ``'float32'``, ``'bfloat16'``, ``'float16'`` or,
+            with graphs for it, ``'int8'``.
         graphs: As for :func:`~.onnx_export.export_onnx`.
 
     Raises:
@@ -52,18 +53,6 @@ def export_openvino(
     write_checksums(Path(folder))
     paths = {graph: Path(folder) / f'{graph}.xml' for graph in GRAPHS}
     return ExportedFiles(**paths, difference=exported.difference)
-
-
-def convert_folder(exported: Path, folder: Path) -> None:
-    """Turn an exported model in ONNX, which says what it is for, into IR in another folder."""
-    import onnx
-
-    for graph in GRAPHS:
-        path = exported / f'{graph}.onnx'
-        properties = onnx.load(path).metadata_props
-        strings = {one.key.removeprefix(ONNX_PREFIX): one.value for one in properties}
-        convert(path, strings, folder, compress=False)
-    write_checksums(folder)
 
 
 def convert(path: Path, strings: Mapping[str, str], folder: Path, *, compress: bool) -> None:

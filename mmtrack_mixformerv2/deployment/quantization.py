@@ -8,21 +8,20 @@ graph, which runs when a template changes: its keys and values are those of the 
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
-import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
-from ..files import replace_file
 from ..runtime import open_predictor
-from ..runtime.checksums import write_checksums
 from ..runtime.errors import import_runtime
-from ..runtime.model_info import ONNX_PREFIX
 from .calibration import CalibrationCrops
+from .onnx_export import OnnxGraphs, export_onnx
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -31,40 +30,29 @@ _SMOOTHING = 0.7  # how far large activations are moved into the weights
 _FEW_TOKENS = 8  # products of no more rows than this are not worth it
 
 
-def quantize(
-    exact: str | os.PathLike, folder: str | os.PathLike, crops: Sequence[CalibrationCrops]
-) -> None:
-    """Write an int8 model, as ONNX with quantization and dequantization, of an exact one.
+def quantize(model: nn.Module, graphs: OnnxGraphs, crops: Sequence[CalibrationCrops]) -> OnnxGraphs:
+    """The graphs of an int8 model, with quantization and dequantization, made of exact ones.
 
     Args:
-        exact: Folder of the model in float32, see :func:`~.onnx_export.export_onnx`.
-        folder: For ``template.onnx`` and ``search.onnx``, which are replaced if they are there.
+        model: A ``TemplateSearchTracker``.
+        graphs: What :func:`~.onnx_export.build_onnx` gave for it; they stay as they are.
         crops: What the network will see, to find the ranges of activations.
 
     Raises:
         BackendNotInstalled: If nncf, onnx or what runs the exact model is missing.
         ValueError: If there are no crops, or nothing in the graph can be quantized.
-        OSError: If a file cannot be written.
     """
     for package in ('onnx', 'onnxscript', 'onnxruntime', 'nncf'):
         import_runtime(package)
     if not crops:
         raise ValueError('there are no crops to calibrate on; give folders of annotated sequences')
-    import onnx
-
-    models = {name: onnx.load(Path(exact) / f'{name}.onnx') for name in ('template', 'search')}
-    models['search'] = _quantize_search(models['search'], crops, _sampler(exact))
-    for name, model in models.items():
-        for entry in model.metadata_props:
-            if entry.key == f'{ONNX_PREFIX}dtype':
-                entry.value = 'int8'
-        replace_file(Path(folder) / f'{name}.onnx', model.SerializeToString())
-    write_checksums(Path(folder))
+    search = copy.deepcopy(graphs.search)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        export_onnx(model, folder, graphs=graphs)
+        return graphs._replace(search=_quantize_search(search, crops, _sampler(folder)))
 
 
-def _sampler(
-    exact: str | os.PathLike,
-) -> Callable[[CalibrationCrops], dict[str, np.ndarray]]:
+def _sampler(exact: str) -> Callable[[CalibrationCrops], dict[str, np.ndarray]]:
     """Makes inputs of the search graph when they are wanted: a cache has megabytes."""
     predictor = open_predictor(exact, backend='onnxruntime')
 
@@ -89,14 +77,13 @@ def _quantize_search(
     )
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    properties = [(entry.key, entry.value) for entry in model.metadata_props]
     # Weights that the graph transposes become constants, which alone are quantized.
     limit = 2**31
     onnxscript.optimizer.fold_constants(
         model, input_size_limit=limit, output_size_limit=limit, onnx_shape_inference=False
     )
     with _quiet():
-        quantized = nncf.quantize(
+        return nncf.quantize(
             model,
             nncf.Dataset(list(crops), make_sample),
             model_type=nncf.ModelType.TRANSFORMER,
@@ -112,10 +99,6 @@ def _quantize_search(
                 smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=_SMOOTHING),
             ),
         )
-    del quantized.metadata_props[:]
-    for key, value in properties:
-        quantized.metadata_props.add(key=key, value=value)
-    return quantized
 
 
 def _kept_exact(model: ModelProto) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 
 import torch
@@ -90,18 +90,14 @@ def full_float32(device: torch.device) -> Iterator[None]:
         owners, name, exact = (matmul, cudnn.conv), 'fp32_precision', 'ieee'
     else:
         owners, name, exact = (matmul, cudnn), 'allow_tf32', False
-    with _ALONE:
-        precision = torch.get_float32_matmul_precision()
-        before = [getattr(owner, name) for owner in owners]
-        try:
-            for owner in owners:
-                setattr(owner, name, exact)
-            yield
-        finally:
-            for owner, value in zip(owners, before):
-                setattr(owner, name, value)
-            if name == 'allow_tf32':  # to which 'medium' is 'high'
-                torch.set_float32_matmul_precision(precision)
+    with _ALONE, ExitStack() as ends:
+        if name == 'allow_tf32':  # to which 'medium' is 'high'
+            precision = torch.get_float32_matmul_precision()
+            ends.callback(torch.set_float32_matmul_precision, precision)
+        for owner in owners:
+            ends.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, exact)
+        yield
 
 
 def on(device: torch.device) -> AbstractContextManager:

@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', metavar='CONFIG', help='config of the tracker')
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
-    add_config_options(parser, example='model.backbone.depth=4')
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 

@@ -33,6 +33,7 @@ from mmtrack_mixformerv2.deployment.parity import (
     refreshing,
     render_clip,
 )
+from mmtrack_mixformerv2.deployment.quantization import quantize
 from mmtrack_mixformerv2.deployment.tensorrt import build_engines, trtexec_commands
 from mmtrack_mixformerv2.engine import add_config_options, read_config
 from mmtrack_mixformerv2.runtime.model_info import BACKENDS, DTYPES
@@ -185,8 +186,12 @@ def run(args: argparse.Namespace) -> bool:
             count=args.samples,
         )
     say('tracing the graphs and comparing them with torch')
-    graphs = build_onnx(model)
-    say(f'they agree to {graphs.difference:.0e} of the largest value')
+    exact = build_onnx(model)
+    say(f'they agree to {exact.difference:.0e} of the largest value')
+    graphs = dict.fromkeys(args.dtype, exact)
+    if crops:
+        say(f'finding the ranges of int8 on {len(crops)} samples')
+        graphs['int8'] = quantize(model, exact, crops)
     if clip is None:
         say('rendering a clip')
         clip = render_clip(args.frames)
@@ -196,7 +201,7 @@ def run(args: argparse.Namespace) -> bool:
     parities = {}
     for target in targets:
         say(f'exporting to {target.folder}')
-        export(model, target, name=args.name, graphs=graphs, crops=crops)
+        export(model, target, name=args.name, graphs=graphs[target.dtype])
         if target.backend == 'tensorrt':
             prepare_engines(target)
         parities[target] = measure(loop, target, clip, steps, bound=args.bound)

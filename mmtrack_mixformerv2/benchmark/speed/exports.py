@@ -10,6 +10,7 @@ from torch import nn
 from ...deployment.calibration import CalibrationCrops, draw_crops
 from ...deployment.export import Target, export
 from ...deployment.onnx_export import build_onnx
+from ...deployment.quantization import quantize
 from .clip import Clip
 from .contenders import PACKAGES, Contender
 
@@ -43,10 +44,13 @@ def export_models(
     missing = [kind for kind in dict.fromkeys(kinds) if kind not in given]
     folders = {**given, **{kind: folder / '-'.join(kind) for kind in missing}}
     if missing:
-        crops = _draw(model, clip) if any(dtype == 'int8' for _, dtype in missing) else ()
-        graphs = build_onnx(model)
+        dtypes = [dtype for _, dtype in missing]
+        crops = _draw(model, clip) if 'int8' in dtypes else ()
+        graphs = dict.fromkeys(dtypes, build_onnx(model))
+        if crops:
+            graphs['int8'] = quantize(model, graphs['int8'], crops)
         for kind in missing:
-            export(model, Target(*kind, folders[kind]), name='model', graphs=graphs, crops=crops)
+            export(model, Target(*kind, folders[kind]), name='model', graphs=graphs[kind[1]])
     return {c: folders.get((c.backend, c.dtype)) for c in contenders}
 
 
