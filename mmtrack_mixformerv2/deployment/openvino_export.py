@@ -45,9 +45,10 @@ def export_openvino(
     """
     import_runtime('openvino')
     with tempfile.TemporaryDirectory() as temporary:
-        exported = export_onnx(model, temporary, name=name, graphs=graphs)
+        settings = {'name': name, 'backend': 'openvino', 'dtype': dtype}
+        exported = export_onnx(model, temporary, **settings, graphs=graphs)
         for graph in GRAPHS:
-            info = describe(model, graph=graph, name=name, backend='openvino', dtype=dtype)
+            info = describe(model, graph=graph, **settings)
             path = Path(temporary) / f'{graph}.onnx'
             convert(path, info.to_strings(), Path(folder), compress=dtype == 'float16')
     write_checksums(Path(folder))
