@@ -26,6 +26,7 @@ from .benchmark.timing import Stopwatch, Timing, take_turns, wall_per_sample
 from .datasets import check_data_files, read_frame
 from .evaluation import SequenceTable
 from .evaluation.samples import frame_record
+from .tracking import TrackResult
 from .tracking.lock_step import Tracked
 
 
@@ -74,17 +75,17 @@ def measure_tracker(
             boxes = []
             for index, path in enumerate(sequence.frames):
                 frame = read_frame(path)[..., ::-1]
-                start, score = time.perf_counter(), None
+                start = time.perf_counter()
                 if index == 0:
-                    box = sequence.boxes_xywh[0]
-                    state = tracker.init(frame, box)
+                    result = TrackResult(np.asarray(sequence.boxes_xywh[0]), None, False)
+                    state = tracker.init(frame, result.box_xywh)
                 else:
-                    box, score, _ = tracker.track(frame, state)
+                    result = tracker.track(frame, state)
                 seconds = time.perf_counter() - start
-                tracked = Tracked(video, index, frame.shape[:2], np.asarray(box), score, seconds)
+                tracked = Tracked(video, index, frame.shape[:2], result, seconds)
                 scorer.process([frame_record(sequence, tracked)])
                 record.seconds += seconds
-                boxes.append(box)
+                boxes.append(result.box_xywh)
                 bar.update()
             record.boxes_xywh[video] = np.stack(boxes)
     record.metrics = dict(scorer.evaluate(len(dataset)))

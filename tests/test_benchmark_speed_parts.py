@@ -55,13 +55,13 @@ def draw_crops(model: nn.Module, seed: int) -> tuple[list[np.ndarray], np.ndarra
 def test_the_published_forward_finds_what_the_cached_tracker_finds(model, seed):
     templates, search = draw_crops(model, seed)
     cached, published = model.loop.predictor, PublishedForward(model)
-    box, score = cached.predict(search, cached.encode_templates(templates))
-    expected, expected_score = published.predict(search, published.encode_templates(templates))
+    box, score, _ = cached.predict(search, cached.encode_templates(templates))
+    expected, expected_score, _ = published.predict(search, published.encode_templates(templates))
     assert np.abs(box - expected).max() < ROUNDING
     assert score == pytest.approx(expected_score, abs=ROUNDING)
-    other, _ = published.predict(search, published.encode_templates(templates[::-1]))
+    other = published.predict(search, published.encode_templates(templates[::-1])).box
     assert np.abs(other - expected).max() < ROUNDING  # both templates have one position table
-    changed, _ = published.predict(search, published.encode_templates(templates[:1] * 2))
+    changed = published.predict(search, published.encode_templates(templates[:1] * 2)).box
     assert np.abs(changed - expected).max() > 1e-4
 
 

@@ -20,7 +20,13 @@ from mmtrack_mixformerv2.models.cuda_graphs import Step, StepCache, full_float32
 from mmtrack_mixformerv2.models.device_predictor import DevicePredictor
 from mmtrack_mixformerv2.models.inference import InferenceNetwork
 from mmtrack_mixformerv2.models.torch_predictor import TorchPredictor
-from mmtrack_mixformerv2.tracking import SequenceTracker, Tracker, TrackingSettings
+from mmtrack_mixformerv2.tracking import (
+    Prediction,
+    SequenceTracker,
+    Tracker,
+    TrackingSettings,
+    TrackResult,
+)
 from mmtrack_mixformerv2.tracking.lock_step import LockStep
 from mmtrack_mixformerv2.tracking.streams import run_streams
 
@@ -62,13 +68,21 @@ def clip(number: int, length: int) -> SimpleNamespace:
 
 
 def assert_same(found, expected, atol: float = 1e-5) -> None:
-    """Compare boxes and scores; a GPU rounds in its own way."""
+    """Compare boxes, scores and edges; a GPU rounds in its own way."""
+    found, expected = list(found), list(expected)
     atol = 100 * atol if torch.cuda.is_available() else atol
     assert len(found) == len(expected)
-    for (box, score), (expected_box, expected_score) in zip(found, expected):
+    for one, other in zip(found, expected):
+        (box, score, edges), (expected_box, expected_score, expected_edges) = one, other
         np.testing.assert_allclose(box, expected_box, atol=atol)
+        np.testing.assert_allclose(edges, expected_edges, atol=atol)
         assert (score is None) == (expected_score is None)
         np.testing.assert_allclose(score or 0, expected_score or 0, atol=1e-3)
+
+
+def seen(result: TrackResult) -> Prediction:
+    """What a result says of box, score and edges."""
+    return Prediction(result.box_xywh, result.score, result.edges.probabilities)
 
 
 def test_any_order_of_batches_caches_and_numbers_of_templates(predictor, plain):
@@ -92,11 +106,11 @@ def test_any_order_of_batches_caches_and_numbers_of_templates(predictor, plain):
 
 def test_results_do_not_change_with_the_next_call(predictor):
     cache = predictor.encode_templates([crop(32, 0)])
-    box, score = predictor.predict(crop(64, 1), cache)
+    box, score, _ = predictor.predict(crop(64, 1), cache)
     kept = box.copy()
     assert not np.array_equal(predictor.predict(crop(64, 2), cache)[0], kept)
     np.testing.assert_array_equal(box, kept)
-    again, score_again = predictor.predict(crop(64, 1), cache)
+    again, score_again, _ = predictor.predict(crop(64, 1), cache)
     np.testing.assert_array_equal(again, kept)
     assert score_again == score
 
@@ -126,7 +140,7 @@ def test_a_tracked_sequence_with_template_updates(predictor, plain):
         bgr = np.ascontiguousarray(frame[..., ::-1])
         own = loops[0].track(bgr[..., ::-1], states[0])
         expected = loops[1].track(frame, states[1])
-        assert_same([own[:2]], [expected[:2]], atol=1e-3)
+        assert_same([seen(own)], [seen(expected)], atol=1e-3)
         assert own.template_updated == expected.template_updated
         updates += own.template_updated
     assert updates == 4 and len(states[0].memory.templates) == 3
@@ -141,7 +155,7 @@ def test_several_targets_in_one_frame(predictor, plain):
         tracker.init(video.frames[0], boxes)
     for frame in video.frames[1:]:
         own, expected = (tracker.update(frame) for tracker in trackers)
-        assert_same([one[:2] for one in own], [one[:2] for one in expected], atol=1e-3)
+        assert_same(map(seen, own), map(seen, expected), atol=1e-3)
 
 
 @pytest.mark.parametrize('streams', [1, 2])
@@ -151,14 +165,14 @@ def test_sequences_in_lock_step_and_in_threads(predictor, plain, streams):
     loop = SequenceTracker(plain, SETTINGS)
     for number, video in enumerate(videos):
         state = loop.init(video.frames[0], video.boxes_xywh[0])
-        expected[number] = [loop.track(frame, state)[:2] for frame in video.frames[1:]]
+        expected[number] = [loop.track(frame, state) for frame in video.frames[1:]]
     loop, found = SequenceTracker(predictor, SETTINGS), {number: [] for number in expected}
     steps = [LockStep(loop, lambda frame: frame, 4 // streams) for _ in range(streams)]
     for events in run_streams(steps, range(len(videos)), videos.__getitem__):
         for event in events:
-            found[event.sequence].append((event.box_xywh, event.score))
+            found[event.sequence].append(event.result)
     for number, results in expected.items():
-        assert_same(found[number][1:], results, atol=1e-3)
+        assert_same(map(seen, found[number][1:]), map(seen, results), atol=1e-3)
 
 
 def test_models_without_a_score_head(predictor, plain):
@@ -168,7 +182,7 @@ def test_models_without_a_score_head(predictor, plain):
         one.predict_batch(crops, one.encode_templates_batch(templates))
         for one in (predictor, plain)
     )
-    assert [score for _, score in found] == [None, None]
+    assert [one.score for one in found] == [None, None]
     assert_same(found, expected)
 
 

@@ -201,7 +201,7 @@ def test_a_batch_that_comes_again_is_joined_once(model):
     first = predictor.predict_batch(search, caches)
     assert predictor._join(caches) is joined
     swapped = predictor.predict_batch(search[::-1], caches[::-1])[::-1]
-    for (box, score), (other_box, other_score) in zip(first, swapped):
+    for (box, score, _), (other_box, other_score, _) in zip(first, swapped):
         np.testing.assert_allclose(box, other_box, rtol=0, atol=1e-6)
         assert score == pytest.approx(other_score, abs=1e-6)
 

@@ -233,11 +233,11 @@ def test_caches_of_different_numbers_of_templates_do_not_meet_in_a_batch(model, 
 def test_16_bits_in_the_backbone_move_a_box_by_less_than_half_a_pixel(model, clips, dtype):
     state = model.loop.init(clips[0].frames[0], clips[0].boxes_xywh[0])
     look = model.loop.look(clips[0].frames[1], state)
-    exact, _ = model.loop.predictor.predict(look.crop, state.cache)
+    exact = model.loop.predictor.predict(look.crop, state.cache).box
     half = TorchPredictor(InferenceNetwork.of(model).frozen(dtype))
     cache = half.encode_templates(state.memory.templates)
     assert cache.keys[0].dtype == getattr(torch, dtype)
-    box, _ = half.predict(look.crop, cache)
+    box = half.predict(look.crop, cache).box
     assert 0 < np.abs(box - exact).max() * MODEL['backbone']['search_size'] < 0.5
 
 

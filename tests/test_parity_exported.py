@@ -50,8 +50,8 @@ class Off:
         return self.predictor.encode_templates(crops)
 
     def predict(self, crop: np.ndarray, cache: object) -> tuple[np.ndarray, float]:
-        box, score = self.predictor.predict(crop, cache)
-        return box + [0, self.box, 0, 0], score + self.score
+        found = self.predictor.predict(crop, cache)
+        return found._replace(box=found.box + [0, self.box, 0, 0], score=found.score + self.score)
 
 
 def test_the_clip_is_tracked_as_ever_and_its_templates_change(loop, clip):

@@ -62,9 +62,10 @@ def test_the_graphs_are_really_run(predictor):
     seen = search.mean((0, 1)) / 255
     weights = [[0.3, 0.1, -0.2, 0.1], [0.2, -0.3, 0.1, 0.2], [-0.1, 0.1, 0.3, -0.1]]
     expected = (seen - key) * 2 * key @ np.array(weights) + [0.4, 0.4, 0.6, 0.6]
-    box, score = predictor.predict(search, predictor.encode_templates(templates))
+    box, score, edges = predictor.predict(search, predictor.encode_templates(templates))
     np.testing.assert_allclose(box, expected, atol=1e-6)
     assert box.dtype == np.float64 and score == pytest.approx(seen[0], abs=1e-6)
+    assert edges is None  # this model has none
 
 
 @pytest.mark.parametrize('online', [0, 1, 3])
@@ -172,7 +173,7 @@ def test_a_model_without_score_gives_none(folders, tmp_path):
     write_graph(folder / 'search.onnx', text, info.to_strings())
     for backend in ('onnxruntime', 'openvino'):
         predictor = open_predictor(folder, backend=backend)
-        box, score = predictor.predict(crops(16, 1)[0], predictor.encode_templates(crops(8, 1)))
+        box, score, _ = predictor.predict(crops(16, 1)[0], predictor.encode_templates(crops(8, 1)))
         assert score is None and box.shape == (4,)
 
 
@@ -205,5 +206,5 @@ def test_a_crop_that_the_model_does_not_read_is_refused(predictor, crop):
 def test_a_view_on_a_larger_picture_may_be_a_crop(predictor):
     (large,), cache = crops(32, 1), predictor.encode_templates(crops(8, 2))
     view = large[:16, :16, ::-1]
-    box, _ = predictor.predict(view, cache)
+    box = predictor.predict(view, cache).box
     np.testing.assert_array_equal(box, predictor.predict(view.copy(), cache)[0])

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..drawing import read_frames
 from ..synthetic import render_sequence
-from ..tracking.predictor import Predictor
+from ..tracking.predictor import Prediction, Predictor
 from ..tracking.region import validate_box, validate_frame
 from ..tracking.sequence_tracker import SequenceTracker
+from ..video import read_frames
 
 # Largest difference step by step, in pixels of the crop, that an edge of a box may have.
 BOUNDS = {'float32': 1e-3, 'bfloat16': 1.0, 'float16': 1.0, 'int8': 1.0}
@@ -146,9 +146,10 @@ def record(loop: SequenceTracker, clip: Clip) -> list[Step]:
     steps = []
     for frame in clip.frames[1:]:
         look = loop.look(frame, state)
-        box, score = loop.predictor.predict(look.crop, state.cache)
-        result = loop.follow(look, state, box, score)
-        steps.append(Step(look.crop, templates, look.resize_factor, box, score, result.box_xywh))
+        found = Prediction(*loop.predictor.predict(look.crop, state.cache))
+        result = loop.follow(look, state, found)
+        seen = look.crop, templates, look.resize_factor
+        steps.append(Step(*seen, found.box, found.score, result.box_xywh))
         if result.template_updated:
             templates = state.memory.templates
             state.cache = loop.predictor.encode_templates(templates)
@@ -173,11 +174,11 @@ def compare(
         if step.templates is not templates:
             templates = step.templates
             cache = predictor.encode_templates(templates)
-        box, confidence = predictor.predict(step.crop, cache)
-        crop.append(np.abs(box - step.box_norm).max() * predictor.search_size)
+        found = predictor.predict(step.crop, cache)
+        crop.append(np.abs(found.box - step.box_norm).max() * predictor.search_size)
         frame.append(crop[-1] / step.resize_factor)
         if step.score is not None:
-            score.append(abs(confidence - step.score))
+            score.append(abs(found.score - step.score))
     finite = np.isfinite(crop + score).all()
     return Parity(
         crop=Difference.of(crop),

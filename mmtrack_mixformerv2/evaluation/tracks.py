@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..files import PARTIAL, replace_file
+from ..tracking import TrackResult
 from ..tracking.lock_step import Failure, LockStep, Tracked
 from ..tracking.streams import run_streams
 from .sequences import Sequence, SequenceTable
@@ -54,7 +55,8 @@ class Track:
             zip(self.boxes_xywh, self.scores.tolist(), self.seconds.tolist())
         ):
             score = None if np.isnan(score) else score
-            yield Tracked(sequence, index, self.frame_size, box, score, seconds)
+            result = TrackResult(box, score, template_updated=False)
+            yield Tracked(sequence, index, self.frame_size, result, seconds)
 
 
 @dataclass(frozen=True)

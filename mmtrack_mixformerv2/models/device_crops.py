@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..tracking.crops import each
 from ..tracking.region import CropWindow, crop_window
 from .cuda_graphs import Step, StepCache, check_cuda, on
 
@@ -99,11 +100,12 @@ class DeviceCrops:
         self,
         frame: DeviceFrame,
         boxes_xywh: Sequence[Sequence[float]],
-        factor: float,
+        factor: float | Sequence[float],
         size: int,
     ) -> list[tuple[Tensor, float]]:
         """:meth:`cut` for several boxes, by as many operations as for one."""
-        windows = [crop_window(box, factor, *frame.size) for box in boxes_xywh]
+        pairs = zip(boxes_xywh, each(factor, boxes_xywh))
+        windows = [crop_window(*pair, *frame.size) for pair in pairs]
         if not windows:
             return []
         table = torch.from_numpy(_table(windows, frame, size))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..structures import TemplateCache
+from ..tracking.predictor import Prediction
 from .cuda_graphs import Step, StepCache, check_cuda, full_float32, on
 from .device_crops import DeviceCrops
 from .inference import InferenceNetwork
@@ -90,7 +90,7 @@ class DevicePredictor(TorchPredictor):
     @torch.inference_mode()
     def predict_batch(
         self, search_crops: Sequence[Tensor], caches: Sequence[DeviceCache]
-    ) -> list[tuple[np.ndarray, float | None]]:
+    ) -> list[Prediction]:
         """What :meth:`predict` gives for each pair; caches of as many templates, one forward.
 
         Raises:
@@ -103,10 +103,16 @@ class DevicePredictor(TorchPredictor):
             with self._lock, on(self.device):
                 step = self._step_for(caches[part])
                 rows = step.predict(self._on_device(search_crops[part]), caches[part])
-            boxes, logits = rows.split([4, rows.shape[1] - 4], dim=1)
-            scores = logits.sigmoid().flatten().tolist() if self.network.has_score else repeat(None)
-            found += zip(boxes.numpy(), scores)
+            found += self._read(rows)
         return found
+
+    def _read(self, rows: Tensor) -> Iterator[Prediction]:
+        """Predictions of rows as :func:`_predict` gives them, on the host."""
+        scored = int(self.network.has_score)
+        boxes, logits, edges = rows.split([4, scored, rows.shape[1] - 4 - scored], dim=1)
+        scores = logits.double().sigmoid().flatten().tolist() if scored else repeat(None)
+        edges = edges.unflatten(1, (4, -1)).numpy() if edges.shape[1] else repeat(None)
+        return map(Prediction, boxes.double().numpy(), scores, edges)
 
     def _step_for(self, caches: Sequence[DeviceCache]) -> _SearchStep:
         count, tokens = len(caches), caches[0].packed.shape[2]
@@ -136,24 +142,26 @@ class _SearchStep(Step):
         caches = torch.zeros(parts, batch, *shape, dtype=packed.dtype, device=device)
         super().__init__(partial(_predict, network), (crops, caches), graph=graph)
         self._placed = [_no_cache] * batch
-        on_gpu = device.type == 'cuda'
-        columns = 4 + network.has_score
-        self._read = torch.empty(batch, columns, dtype=torch.float32, pin_memory=on_gpu)
-        self._done = torch.cuda.Event() if on_gpu else None
+        self._on_gpu = device.type == 'cuda'
+        self._host: Tensor | None = None  # as large as the output, once it is known
+        self._done = torch.cuda.Event() if self._on_gpu else None
 
     def predict(self, crops: list[Tensor], caches: Sequence[DeviceCache]) -> Tensor:
-        """Boxes and, if there is a score head, score logits: ``(count, 4 or 5)``, on the host."""
+        """Rows of :func:`_predict` for the crops, on the host, of which the caller has a copy."""
         static_crops, static_caches = self.inputs
         torch.stack(crops, out=static_crops[: len(crops)])
         for place, cache in enumerate(caches):
             if self._placed[place]() is not cache:
                 static_caches[:, place].copy_(cache.packed)
                 self._placed[place] = weakref.ref(cache)
-        self._read.copy_(self.run(), non_blocking=True)
+        output = self.run()
+        if self._host is None:
+            self._host = torch.empty_like(output, device='cpu', pin_memory=self._on_gpu)
+        self._host.copy_(output, non_blocking=True)
         if self._done is not None:
             self._done.record()
             self._done.synchronize()
-        return self._read[: len(crops)].double()
+        return self._host[: len(crops)].clone()
 
 
 def _no_cache() -> None:
@@ -161,10 +169,16 @@ def _no_cache() -> None:
 
 
 def _predict(network: InferenceNetwork, crops: Tensor, packed: Tensor) -> Tensor:
-    """Boxes and, if there is a score head, score logits: ``(B, 4 or 5)``."""
+    """Boxes, the score logit if there is one, and edge probabilities: ``(B, 4 [+ 1] [+ 4 bins])``.
+
+    One tensor, so that one copy brings everything to the host.
+    """
     depth = len(packed) // 2
     cache = TemplateCache(list(packed[:depth]), list(packed[depth:]))
     prediction = network.predict(crops, cache)
-    if prediction.score_logits is None:
-        return prediction.boxes.float()
-    return torch.cat([prediction.boxes, prediction.score_logits[:, None]], dim=1).float()
+    columns = [prediction.boxes]
+    if prediction.score_logits is not None:
+        columns.append(prediction.score_logits[:, None])
+    if prediction.edge_logits is not None:
+        columns.append(prediction.edge_logits.float().softmax(dim=-1).flatten(1))
+    return torch.cat([column.float() for column in columns], dim=1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 import torch
 
 from ..runtime.errors import CacheMismatch
 from ..structures import TemplateCache
+from ..tracking.predictor import Prediction
 from .inference import InferenceNetwork
 
 
@@ -38,10 +40,8 @@ class TorchPredictor:
         """Cache of ``(h, w, 3)`` crops, the static template first."""
         return self.encode_templates_batch([crops])[0]
 
-    def predict(
-        self, search_crop: np.ndarray, cache: TemplateCache
-    ) -> tuple[np.ndarray, float | None]:
-        """Box ``(4,)`` xyxy in [0, 1] of the crop, and the score in [0, 1] if there is one."""
+    def predict(self, search_crop: np.ndarray, cache: TemplateCache) -> Prediction:
+        """What the network says about one crop."""
         return self.predict_batch([search_crop], [cache])[0]
 
     @torch.inference_mode()
@@ -60,7 +60,7 @@ class TorchPredictor:
     @torch.inference_mode()
     def predict_batch(
         self, search_crops: Sequence[np.ndarray], caches: Sequence[TemplateCache]
-    ) -> list[tuple[np.ndarray, float | None]]:
+    ) -> list[Prediction]:
         """What :meth:`predict` gives for each pair; caches of as many templates, one forward.
 
         Raises:
@@ -68,10 +68,12 @@ class TorchPredictor:
         """
         prediction = self.network.predict(self._stack(search_crops), self._join(caches))
         boxes = prediction.boxes.cpu().double().numpy()
-        if prediction.score_logits is None:
-            return [(box, None) for box in boxes]
-        scores = prediction.score_logits.cpu().double().sigmoid().tolist()
-        return list(zip(boxes, scores))
+        scores = edges = repeat(None)
+        if prediction.score_logits is not None:
+            scores = prediction.score_logits.cpu().double().sigmoid().tolist()
+        if prediction.edge_logits is not None:
+            edges = prediction.edge_logits.float().softmax(dim=-1).cpu().numpy()
+        return list(map(Prediction, boxes, scores, edges))
 
     def _join(self, caches: Sequence[TemplateCache]) -> TemplateCache:
         """The caches in one; the last batch is kept, since frames come in a row."""

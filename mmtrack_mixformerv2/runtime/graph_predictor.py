@@ -7,10 +7,12 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
+from ..tracking.predictor import Prediction
 from .errors import CacheMismatch
 from .exported import Graph, check_pair
 from .model_info import EXPORT_TOOL, ModelInfo
@@ -55,7 +57,7 @@ class GraphPredictor(ABC):
         self.info = search.info
         self.search_size = self.info.search_size
         self.template_size = self.info.template_size
-        self.outputs = [name for name in ('box', 'score') if name in search.outputs]
+        self.outputs = [name for name in ('box', 'edges', 'score') if name in search.outputs]
         self._last = threading.local()
 
     @abstractmethod
@@ -74,10 +76,8 @@ class GraphPredictor(ABC):
         """Cache of uint8 crops ``(h, w, 3)``, the static template first."""
         return self.encode_templates_batch([crops])[0]
 
-    def predict(
-        self, search_crop: np.ndarray, cache: GraphCache
-    ) -> tuple[np.ndarray, float | None]:
-        """Box ``(4,)`` xyxy in [0, 1] of the crop, and the score in [0, 1] if there is one."""
+    def predict(self, search_crop: np.ndarray, cache: GraphCache) -> Prediction:
+        """What the network says about one crop."""
         return self.predict_batch([search_crop], [cache])[0]
 
     def encode_templates_batch(self, crops: Sequence[list[np.ndarray]]) -> list[GraphCache]:
@@ -100,7 +100,7 @@ class GraphPredictor(ABC):
 
     def predict_batch(
         self, search_crops: Sequence[np.ndarray], caches: Sequence[GraphCache]
-    ) -> list[tuple[np.ndarray, float | None]]:
+    ) -> list[Prediction]:
         """What :meth:`predict` gives for each pair; caches of as many templates, one forward.
 
         Raises:
@@ -108,9 +108,10 @@ class GraphPredictor(ABC):
             ValueError: If a crop is not uint8 of the size that the model reads.
         """
         outputs = self._run_search(self._stack(search_crops, self.search_size), self._join(caches))
-        boxes = outputs[0].astype(np.float64)
-        scores = outputs[1].tolist() if len(outputs) > 1 else [None] * len(boxes)
-        return list(zip(boxes, scores))
+        found = dict(zip(self.outputs, outputs))
+        scores = found['score'].tolist() if 'score' in found else repeat(None)
+        edges = found.get('edges', repeat(None))
+        return list(map(Prediction, found['box'].astype(np.float64), scores, edges))
 
     def _encode(self, crops: Sequence[list[np.ndarray]]) -> list[list[np.ndarray]]:
         """The cache tensors of each target, which keep nothing of the others in memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -13,6 +14,8 @@ from .errors import ExportedModelError
 FORMAT = '1'  # version of the metadata and of the names and shapes of inputs and outputs
 ONNX_PREFIX = 'mixformerv2.'  # before every key in the metadata of an ONNX file
 RT_INFO_KEY = 'mixformerv2'  # under which OpenVINO's rt_info has the keys
+
+_NESTED = ('confidence', 'policy')  # settings that have settings, as JSON; they may be left out
 
 GRAPHS = ('template', 'search')
 BACKENDS = ('onnxruntime', 'openvino', 'tensorrt')
@@ -71,7 +74,8 @@ class ModelInfo:
         """The metadata, flat; :meth:`from_strings` gives back an equal value."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         values['cache'] = ','.join(values['cache'])
-        values.update(asdict(values.pop('settings')))
+        settings = {k: v for k, v in asdict(values.pop('settings')).items() if v is not None}
+        values.update({k: json.dumps(v) if k in _NESTED else v for k, v in settings.items()})
         return {'format': FORMAT, **{key: str(value) for key, value in values.items()}}
 
     @classmethod
@@ -87,7 +91,7 @@ class ModelInfo:
         """
         _check_format(strings, source)
         plain = [one.name for one in fields(cls) if one.name != 'settings']
-        constants = [one.name for one in fields(TrackingSettings)]
+        constants = [one.name for one in fields(TrackingSettings) if one.name not in _NESTED]
         if missing := [key for key in (*plain, *constants) if key not in strings]:
             raise ExportedModelError(
                 f'{source} lacks the metadata {", ".join(missing)}; {EXPORT_AGAIN}.'
@@ -98,7 +102,8 @@ class ModelInfo:
                 values[key] = int(values[key])
             values['cache'] = tuple(values['cache'].split(','))
             values['settings'] = TrackingSettings(
-                **{key: _number(strings[key]) for key in constants}
+                **{key: _number(strings[key]) for key in constants},
+                **{key: json.loads(strings[key]) for key in _NESTED if key in strings},
             )
             return cls(**values)
         except ValueError as error:

@@ -1,8 +1,9 @@
 """The online tracker around any network: NumPy and OpenCV, neither torch nor mmengine."""
 
 from .baselines import OpenCVTracker, StillBox
+from .confidence import ConfidenceModel, StatePolicy, TargetState
 from .crops import Crops, HostCrops
-from .predictor import BatchPredictor, Predictor
+from .predictor import BatchPredictor, Prediction, Predictor
 from .region import (
     clip_box,
     crop_region,
@@ -12,7 +13,7 @@ from .region import (
     validate_box,
     validate_frame,
 )
-from .sequence_tracker import SequenceTracker, TrackResult
+from .sequence_tracker import EdgeDistributions, SequenceTracker, TrackResult
 from .settings import TrackingSettings
 from .state import SequenceState
 from .template import TemplateMemory, TemplateRefresh
@@ -20,13 +21,18 @@ from .tracker import Tracker
 
 __all__ = [
     'BatchPredictor',
+    'ConfidenceModel',
     'Crops',
+    'EdgeDistributions',
     'HostCrops',
     'OpenCVTracker',
+    'Prediction',
     'Predictor',
     'SequenceState',
     'SequenceTracker',
+    'StatePolicy',
     'StillBox',
+    'TargetState',
     'TemplateMemory',
     'TemplateRefresh',
     'TrackResult',

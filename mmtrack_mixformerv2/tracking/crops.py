@@ -22,9 +22,13 @@ class Crops(Protocol):
         """As :func:`~.region.crop_region`, of what :meth:`load` gave; raises the same."""
 
     def cut_all(
-        self, frame: Any, boxes_xywh: Sequence[Sequence[float]], factor: float, size: int
+        self,
+        frame: Any,
+        boxes_xywh: Sequence[Sequence[float]],
+        factor: float | Sequence[float],
+        size: int,
     ) -> list[tuple[Any, float]]:
-        """:meth:`cut` for several boxes in one frame."""
+        """:meth:`cut` for several boxes in one frame, with one factor, or one for each."""
 
 
 class HostCrops:
@@ -41,7 +45,16 @@ class HostCrops:
         return crop_region(frame, box_xywh, factor, size)
 
     def cut_all(
-        self, frame: np.ndarray, boxes_xywh: Sequence[Sequence[float]], factor: float, size: int
+        self,
+        frame: np.ndarray,
+        boxes_xywh: Sequence[Sequence[float]],
+        factor: float | Sequence[float],
+        size: int,
     ) -> list[tuple[np.ndarray, float]]:
         """See :func:`~.region.crop_region`, for several boxes."""
-        return [crop_region(frame, box, factor, size) for box in boxes_xywh]
+        return [crop_region(frame, *one, size) for one in zip(boxes_xywh, each(factor, boxes_xywh))]
+
+
+def each(factor: float | Sequence[float], boxes_xywh: Sequence) -> list[float]:
+    """A factor for each box, of which all may have the same."""
+    return np.broadcast_to(np.asarray(factor, float), len(boxes_xywh)).tolist()

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .predictor import can_batch, encode_all, predict_all
-from .sequence_tracker import Look, SequenceTracker
+from .predictor import Prediction, can_batch, encode_all, predict_all
+from .sequence_tracker import Look, SequenceTracker, TrackResult
 from .state import SequenceState
 
 
@@ -41,8 +41,7 @@ class Tracked:
         sequence: Number of the sequence.
         frame_index: 0 for the first frame, whose box is the given one.
         frame_size: Height and width in pixels.
-        box_xywh: x, y, width, height in pixels, float64.
-        score: In [0, 1], or None from a model without a score head and in the first frame.
+        result: What the frame gave; of the first frame, the given box and no more.
         seconds: Share of this frame in the time that its step took, without waiting for frames;
             their sum over the frames of all lock steps that run side by side is time on the clock.
     """
@@ -50,9 +49,18 @@ class Tracked:
     sequence: int
     frame_index: int
     frame_size: tuple[int, int]
-    box_xywh: np.ndarray
-    score: float | None
+    result: TrackResult
     seconds: float
+
+    @property
+    def box_xywh(self) -> np.ndarray:
+        """x, y, width, height in pixels, float64."""
+        return self.result.box_xywh
+
+    @property
+    def score(self) -> float | None:
+        """In [0, 1], or None from a model without a score head and in the first frame."""
+        return self.result.score
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,7 @@ class _Lane:
     requested: int = 0  # frames whose reading has begun
     ahead: deque[Future] = field(default_factory=deque)
     look: Look | None = None
-    box: np.ndarray | None = None
-    score: float | None = None
+    result: TrackResult | None = None
     encode: bool = False  # whether the templates are new
 
 
@@ -196,21 +203,22 @@ class LockStep:
 
     def _crop(self, lane: _Lane, frame: np.ndarray) -> None:
         if lane.state is None:
-            lane.box = np.asarray(lane.video.boxes_xywh[0], np.float64)
-            lane.state = self.tracker.begin(frame, lane.box)
+            box = np.asarray(lane.video.boxes_xywh[0], np.float64)
+            lane.state = self.tracker.begin(frame, box)
+            lane.result = TrackResult(box, None, False)
             lane.encode = True
         else:
             lane.look = self.tracker.look(frame, lane.state)
 
-    def _predict(self, lanes: list[_Lane]) -> list[tuple[Sequence[float], float | None]]:
+    def _predict(self, lanes: list[_Lane]) -> list[Prediction]:
         crops, states = [lane.look.crop for lane in lanes], [lane.state for lane in lanes]
         return predict_all(self.tracker.predictor, crops, states, self.batched)
 
-    def _follow(self, lane: _Lane, prediction: tuple | None) -> None:
+    def _follow(self, lane: _Lane, prediction: Prediction | None) -> None:
         if prediction is None:
             return
-        result = self.tracker.follow(lane.look, lane.state, *prediction)
-        lane.box, lane.score, lane.encode = result
+        lane.result = self.tracker.follow(lane.look, lane.state, prediction)
+        lane.encode = lane.result.template_updated
         lane.look = None  # lets go of the frame
 
     def _encode(self, lanes: list[_Lane]) -> None:
@@ -247,6 +255,5 @@ class _Now:
 
 
 def _tracked(lane: _Lane, seconds: float) -> Tracked:
-    return Tracked(
-        lane.sequence, lane.frame_index, lane.state.frame_size, lane.box, lane.score, seconds
-    )
+    size = lane.state.frame_size
+    return Tracked(lane.sequence, lane.frame_index, size, lane.result, seconds)

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from .state import SequenceState
+
+
+class Prediction(NamedTuple):
+    """What a network says about one search crop.
+
+    Attributes:
+        box: left, top, right, bottom in [0, 1] of the crop.
+        score: In [0, 1], or None from a model without a score head.
+        edges: Distributions of the four edges, ordered as in ``box``: probabilities of shape
+            ``(4, bins)``, where bin ``i`` stands for ``i / bins`` of the crop (MixFormerV2, Eq. 2).
+            None from a model that has none.
+    """
+
+    box: Sequence[float]
+    score: float | None = None
+    edges: np.ndarray | None = None
 
 
 class Predictor(Protocol):
@@ -26,12 +44,11 @@ class Predictor(Protocol):
     def encode_templates(self, crops: list[Any]) -> Any:
         """Encode RGB uint8 crops ``(template_size, template_size, 3)``, the static one first."""
 
-    def predict(self, search_crop: Any, cache: Any) -> tuple[Sequence[float], float | None]:
+    def predict(self, search_crop: Any, cache: Any) -> Prediction:
         """Find the target in an RGB uint8 crop ``(search_size, search_size, 3)``.
 
-        Returns:
-            left, top, right, bottom in [0, 1] of the crop, and the score in [0, 1] or None from
-            a model without a score head (its templates are then never refreshed).
+        A plain tuple with a box and a score will do. Without scores the templates are never
+        refreshed.
         """
 
 
@@ -41,9 +58,7 @@ class BatchPredictor(Predictor, Protocol):
     def encode_templates_batch(self, crops: Sequence[list[Any]]) -> list[Any]:
         """What ``encode_templates`` gives for each list of as many crops."""
 
-    def predict_batch(
-        self, search_crops: Sequence[Any], caches: Sequence[Any]
-    ) -> list[tuple[Sequence[float], float | None]]:
+    def predict_batch(self, search_crops: Sequence[Any], caches: Sequence[Any]) -> list[Prediction]:
         """What ``predict`` gives for each pair of crop and cache."""
 
 
@@ -54,15 +69,17 @@ def can_batch(predictor: Predictor) -> bool:
 
 def predict_all(
     predictor: Predictor, search_crops: Sequence[Any], states: Sequence[SequenceState], batch: bool
-) -> list[tuple[Sequence[float], float | None]]:
+) -> list[Prediction]:
     """Find each target in its crop: one forward for all with as many templates, if ``batch``."""
     if not batch:
-        return [predictor.predict(crop, s.cache) for crop, s in zip(search_crops, states)]
+        return [
+            Prediction(*predictor.predict(crop, s.cache)) for crop, s in zip(search_crops, states)
+        ]
     predictions = [None] * len(states)
     for group in _by_templates(states):
         crops, caches = [search_crops[i] for i in group], [states[i].cache for i in group]
         for i, prediction in zip(group, predictor.predict_batch(crops, caches)):
-            predictions[i] = prediction
+            predictions[i] = Prediction(*prediction)
     return predictions
 
 

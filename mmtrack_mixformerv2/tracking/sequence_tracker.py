@@ -15,12 +15,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .confidence import BY_SCORE, BY_SPREAD, TargetMemory, TargetState
 from .crops import HostCrops
-from .predictor import Predictor, can_batch, encode_all, predict_all
+from .predictor import Prediction, Predictor, can_batch, encode_all, predict_all
 from .region import clip_box, region_to_image, validate_box, validate_frame
 from .settings import TrackingSettings
 from .state import SequenceState
 from .template import TemplateRefresh
+
+
+class EdgeDistributions(NamedTuple):
+    """The four edge distributions of a frame (MixFormerV2, Eq. 2), left, top, right, bottom.
+
+    Attributes:
+        probabilities: ``(4, bins)``, each row sums to 1.
+        positions: ``(4, bins)``, where the bins lie in the image: x in pixels for left and right,
+            y for top and bottom.
+    """
+
+    probabilities: np.ndarray
+    positions: np.ndarray
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Standard deviation of each edge in image pixels, ``(4,)``."""
+        mean = (self.probabilities * self.positions).sum(axis=1, keepdims=True)
+        return np.sqrt((self.probabilities * (self.positions - mean) ** 2).sum(axis=1))
 
 
 class TrackResult(NamedTuple):
@@ -28,13 +48,20 @@ class TrackResult(NamedTuple):
 
     Attributes:
         box_xywh: x, y, width, height in image pixels, float64 of shape ``(4,)``.
-        score: Confidence in [0, 1], or None.
+        score: Output of the score head in [0, 1], or None from a model without one.
         template_updated: Whether the templates changed after this frame.
+        state: Tracked, uncertain or lost; None without a policy.
+        confidence: Probability in [0, 1] that the box is on the target; None if it is not asked
+            for, by ``confidence`` or ``policy`` of the settings.
+        edges: Where the network sees the edges, or None from a model without distributions.
     """
 
     box_xywh: np.ndarray
     score: float | None
     template_updated: bool
+    state: TargetState | None = None
+    confidence: float | None = None
+    edges: EdgeDistributions | None = None
 
 
 class Look(NamedTuple):
@@ -125,8 +152,8 @@ class SequenceTracker:
         looks = self.look_targets(frame, states)
         found = predict_all(self.predictor, [look.crop for look in looks], states, batch)
         for state, prediction in zip(states, found):
-            _check_finite(state, *prediction)
-        results = [self.follow(*of_one) for of_one in zip(looks, states, *zip(*found))]
+            _check_finite(state, prediction)
+        results = [self.follow(*of_one) for of_one in zip(looks, states, found)]
         changed = [s for s, result in zip(states, results) if result.template_updated]
         encode_all(self.predictor, changed, batch)
         return results
@@ -146,10 +173,14 @@ class SequenceTracker:
         boxes = [validate_box(box, height, width) for box in boxes_xywh]
         size, factor = self.predictor.template_size, self.settings.template_factor
         crops = self.crops.cut_all(self.crops.load(frame), boxes, factor, size)
-        return [
+        states = [
             SequenceState((height, width), box, self.refresh.start(crop), cache=None)
             for box, (crop, _) in zip(boxes, crops)
         ]
+        if self.settings.policy is not None:
+            for state in states:
+                state.target = TargetMemory(anchor_xywh=state.box_xywh)
+        return states
 
     def look(self, frame: np.ndarray, state: SequenceState) -> Look:
         """Cut out the search region of the next frame; raises as :meth:`track` does."""
@@ -169,32 +200,66 @@ class SequenceTracker:
         size, factor = self.predictor.search_size, self.settings.search_factor
         loaded = self.crops.load(frame)
         boxes = [state.box_xywh for state in states]
-        return [Look(loaded, *cut) for cut in self.crops.cut_all(loaded, boxes, factor, size)]
+        factors = [factor * state.search_scale for state in states]
+        return [Look(loaded, *cut) for cut in self.crops.cut_all(loaded, boxes, factors, size)]
 
-    def follow(
-        self, look: Look, state: SequenceState, box_norm: Sequence[float], score: float | None
-    ) -> TrackResult:
+    def follow(self, look: Look, state: SequenceState, prediction: Prediction) -> TrackResult:
         """Move on to what the predictor saw; raises as :meth:`track` does.
 
         The state needs a new ``cache`` if the templates were updated.
         """
-        _check_finite(state, box_norm, score)
-        size = self.predictor.search_size
-        box = region_to_image(box_norm, state.box_xywh, size, look.resize_factor)
+        _check_finite(state, prediction)
+        score, size = prediction.score, self.predictor.search_size
+        box = region_to_image(prediction.box, state.box_xywh, size, look.resize_factor)
         box = clip_box(box, *state.frame_size, margin=self.settings.clip_margin)
+        edges = _place_edges(prediction.edges, state.box_xywh, size, look.resize_factor)
         state.frame_index += 1
         state.box_xywh = tuple(box.tolist())
+        confidence = self._judge(state, prediction)
+        target = state.target and state.target.state
         updated = score is not None and self.refresh.step(
-            state.memory, state.frame_index, score, lambda: self._template(look.frame, box)
+            state.memory,
+            state.frame_index,
+            score,
+            lambda: self._template(look.frame, box),
+            trusted=target in (None, TargetState.TRACKED),
         )
-        return TrackResult(box, score, updated)
+        return TrackResult(box, score, updated, target, confidence, edges)
+
+    def _judge(self, state: SequenceState, prediction: Prediction) -> float | None:
+        """The confidence in the new box of ``state``; the policy may move the next search."""
+        policy, confidence = self.settings.policy, self.settings.confidence
+        _, score, edges = prediction
+        if (policy is None and confidence is None) or (score is None and edges is None):
+            return None
+        confidence = confidence or (BY_SPREAD if score is None else BY_SCORE)
+        sure = confidence(score, edges)
+        if policy is not None:
+            policy.step(state.target, sure, state.box_xywh)
+            state.box_xywh, state.search_scale = policy.next_search(state.target, state.box_xywh)
+        return sure
 
     def _template(self, frame: Any, box_xywh: Sequence[float]) -> Any:
         size, factor = self.predictor.template_size, self.settings.template_factor
         return self.crops.cut(frame, box_xywh, factor, size)[0]
 
 
-def _check_finite(state: SequenceState, box_norm: Sequence[float], score: float | None) -> None:
+def _place_edges(
+    edges: np.ndarray | None, around_xywh: Sequence[float], size: int, resize_factor: float
+) -> EdgeDistributions | None:
+    """Edge distributions ``(4, bins)`` over the search region, with their places in the image."""
+    if edges is None:
+        return None
+    first, last = (
+        region_to_image((at, at, at, at), around_xywh, size, resize_factor)[[0, 1, 0, 1]]
+        for at in (0.0, 1.0)
+    )
+    positions = first[:, None] + np.outer(last - first, np.arange(edges.shape[1]) / edges.shape[1])
+    return EdgeDistributions(edges, positions)
+
+
+def _check_finite(state: SequenceState, prediction: Prediction) -> None:
+    box_norm, score, _ = prediction
     if not np.isfinite(box_norm).all() or (score is not None and not math.isfinite(score)):
         raise ValueError(
             f'the predictor gave box {box_norm} and score {score} at frame '

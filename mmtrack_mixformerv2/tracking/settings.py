@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from .confidence import ConfidenceModel, StatePolicy
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,10 @@ class TrackingSettings:
         score_threshold: Least score of a new template, exclusive.
         max_score_decay: Factor on the best score per frame.
         clip_margin: Pixels of a box that stay inside of the image; also its least size.
+        confidence: How the confidence is computed, or a dict of its values; None leaves it out, or
+            takes what needs no calibration where there is a policy.
+        policy: What follows from the confidence, or a dict of its values; None, as published: the
+            target is tracked, whatever happens.
     """
 
     search_factor: float = 5.0
@@ -29,6 +36,8 @@ class TrackingSettings:
     score_threshold: float = 0.5
     max_score_decay: float = 1.0
     clip_margin: int = 10
+    confidence: ConfidenceModel | None = None
+    policy: StatePolicy | None = None
 
     def __post_init__(self) -> None:
         self._check('search_factor', numbers.Real, lambda v: 0 < v < math.inf, 'a positive number')
@@ -40,6 +49,24 @@ class TrackingSettings:
         self._check('score_threshold', numbers.Real, lambda v: 0 <= v <= 1, 'a number in [0, 1]')
         self._check('max_score_decay', numbers.Real, lambda v: 0 < v <= 1, 'a number in (0, 1]')
         self._check('clip_margin', numbers.Integral, lambda v: v >= 1, 'an integer >= 1')
+        self._build('confidence', ConfidenceModel)
+        self._build('policy', StatePolicy)
+
+    def _build(self, name: str, kind: type) -> None:
+        """Make a value of a dict, as configs have it."""
+        value = getattr(self, name)
+        if isinstance(value, Mapping):
+            try:
+                object.__setattr__(self, name, kind(**value))
+            except TypeError as error:
+                raise ValueError(
+                    f'{name} is {dict(value)}: {error}; correct it in test_cfg.'
+                ) from error
+        elif value is not None and not isinstance(value, kind):
+            raise ValueError(
+                f'{name} is {value!r}, expected a {kind.__name__}, a dict of its values, or None; '
+                'correct it in test_cfg.'
+            )
 
     def _check(self, name: str, kind: type, valid: Any, expected: str) -> None:
         value = getattr(self, name)

@@ -28,6 +28,7 @@ class TemplateMemory:
         candidate: Best crop since the last update, the static one if there is none yet.
         best_score: Score of the candidate; -1 (and its decayed values) if there is none yet.
         oldest: Slot of ``online`` that the next update overwrites once all slots are taken.
+        overdue: Whether an update waits for a frame that is trusted.
     """
 
     static: np.ndarray
@@ -35,6 +36,7 @@ class TemplateMemory:
     candidate: np.ndarray | None = None
     best_score: float = _NO_SCORE
     oldest: int = 0
+    overdue: bool = False
 
     def __post_init__(self) -> None:
         if self.candidate is None:
@@ -72,6 +74,7 @@ class TemplateRefresh:
         frame_index: int,
         score: float,
         cut: Callable[[], np.ndarray],
+        trusted: bool = True,
     ) -> bool:
         """Take one tracked frame into account.
 
@@ -80,14 +83,20 @@ class TemplateRefresh:
             frame_index: 1 for the first tracked frame.
             score: Confidence of this frame in [0, 1].
             cut: Gives the template crop of this frame; called only if it becomes the candidate.
+            trusted: Whether the target is seen. If not, the frame is no candidate, and an update
+                that is due waits for the next frame that is trusted.
 
         Returns:
             Whether the list of templates changed.
         """
         memory.best_score *= self.decay
+        due = memory.overdue or frame_index % self.interval == 0
+        memory.overdue = due and not trusted
+        if not trusted:
+            return False
         if score > self.threshold and score > memory.best_score:
             memory.candidate, memory.best_score = cut(), score
-        if frame_index % self.interval:
+        if not due:
             return False
         changed = self._store(memory)
         memory.candidate, memory.best_score = memory.static, _NO_SCORE

@@ -113,7 +113,7 @@ def _converse(
             state, score = tracker.init(frame, box), None
         elif message.kind == 'frame' and state is not None:
             frame = _read_image(message.arguments[0])
-            box, score, _ = tracker.track(frame, state)
+            box, score, *_ = tracker.track(frame, state)
         else:
             raise ValueError(
                 f'the toolkit sent {message.kind!r}, expected '

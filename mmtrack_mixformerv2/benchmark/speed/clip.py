@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.frame_files import ANNOTATION
-from ...drawing import read_frames
 from ...evaluation.box_files import read_boxes
+from ...video import read_frames
 from ..evaluation import render_test_set
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...tracking import SequenceTracker
+from ...tracking import Prediction, SequenceTracker
 from ..timing import Timing, take_turns, times, wall_per_sample
 from .ceiling import MatrixProducts
 from .clip import Clip
@@ -95,7 +95,7 @@ class FrameRun:
         cropped = clock()
         found = loop.predictor.predict(look.crop, state.cache)
         predicted, normalising = clock(), self._normalising
-        result = loop.follow(look, state, *found)
+        result = loop.follow(look, state, Prediction(*found))
         if result.template_updated:
             state.cache = loop.predictor.encode_templates(state.memory.templates)
         end = clock()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...structures import BoxPrediction, Features
+from ...tracking import Prediction
 
 
 class PublishedForward:
@@ -33,12 +34,12 @@ class PublishedForward:
         """Normalised templates ``(T, 3, h, w)`` of ``(h, w, 3)`` crops, the static one first."""
         return self.normalise(crops)
 
-    def predict(self, search_crop: np.ndarray, cache: Tensor) -> tuple[np.ndarray, float | None]:
-        """Box ``(4,)`` xyxy in [0, 1] of the crop, and the score in [0, 1] if there is one."""
+    def predict(self, search_crop: np.ndarray, cache: Tensor) -> Prediction:
+        """What the network says about one crop."""
         prediction = self.forward(cache, self.normalise([search_crop]))
         logits = prediction.score_logits
         box = prediction.boxes[0].cpu().double().numpy()
-        return box, None if logits is None else logits[0].double().sigmoid().item()
+        return Prediction(box, None if logits is None else logits[0].double().sigmoid().item())
 
     def normalise(self, crops: Sequence[np.ndarray]) -> Tensor:
         """RGB uint8 crops ``(h, w, 3)`` to one ``(N, 3, h, w)`` on the device."""
