@@ -103,8 +103,8 @@ class InferenceNetwork(nn.Module):
 
     def encode_templates(self, crops: Tensor) -> TemplateCache:
         """Keys and values of RGB uint8 crops ``(B, T, h, w, 3)``, the static template first."""
-        templates = self._scale(crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
-        with self._autocast():
+        templates = self.scale(crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
+        with self.autocast():
             cache = self.model.backbone.encode_template(templates)
         return replace(cache, maker=self.model)
 
@@ -116,20 +116,25 @@ class InferenceNetwork(nn.Module):
             cache: Of as many sequences, from :meth:`encode_templates`.
         """
         model = self.model
-        search = self._scale(crops)
-        with self._autocast():
+        search = self.scale(crops)
+        with self.autocast():
             features = model.backbone.encode_search(search, cache, tokens_only=model.tokens_only)
+        return self.apply_heads(features)
+
+    def apply_heads(self, features: Features) -> BoxPrediction:
+        """What the heads say in float32 about features of the backbone."""
         if self.dtype != 'float32':
             search = None if features.search is None else features.search.float()
             features = Features(search, features.tokens.float())
-        return model.apply_heads(features)
+        return self.model.apply_heads(features)
 
-    def _scale(self, crops: Tensor) -> Tensor:
+    def scale(self, crops: Tensor) -> Tensor:
         """``(B, h, w, 3)`` to what the backbone reads, ``(B, 3, h, w)``."""
         images = crops.permute(0, 3, 1, 2)
         return images if self.scaled else self.model.data_preprocessor.scale(images)
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
+        """The context in which the backbone runs."""
         enabled = self.dtype != 'float32'
         return torch.autocast(self.device.type, DTYPES[self.dtype], enabled=enabled)
 

@@ -44,6 +44,13 @@ class MixedAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
+    def weigh(self, query: Tensor, key: Tensor) -> Tensor:
+        """Attention ``(B, heads, N, K)`` of queries to keys; each row sums to 1.
+
+        :meth:`attend` takes the means of the values with these weights, without keeping them.
+        """
+        return (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+
     def attend_few(self, x: Tensor, count: int, key: Tensor, value: Tensor) -> Tensor:
         """What :meth:`attend` gives for the last few tokens, without keys and values of ``x``.
 
@@ -284,11 +291,7 @@ class PMAMViT(BaseModule):
                 f'num_prediction_tokens={self.num_prediction_tokens} need; call encode_search '
                 'without it.'
             )
-        x = self._embed(search, self.search_pos_embed, 'search')
-        self._check_cache(cache, x.shape[0])
-        if self.num_prediction_tokens:
-            tokens = self.prediction_tokens + self.prediction_pos_embed
-            x = torch.cat([x, tokens.expand(x.shape[0], -1, -1)], dim=1)
+        x = self._begin_search(search, cache)
         layers = []
         for block, template_key, template_value in zip(self.blocks, cache.keys, cache.values):
             if tokens_only and block is self.blocks[-1]:
@@ -303,10 +306,58 @@ class PMAMViT(BaseModule):
         split = x.shape[1] - self.num_prediction_tokens
         return Features(x[:, :split], x[:, split:], layers if out_layers else None)
 
+    def explain_search(
+        self, search: Tensor, cache: TemplateCache, queries: Sequence[int] | None = None
+    ) -> tuple[Features, dict[int, Tensor]]:
+        """What :meth:`encode_search` gives, and where its tokens looked in every block.
+
+        Args:
+            search: Normalised search regions ``(B, 3, S, S)``.
+            cache: Of the same B sequences, from :meth:`encode_template`.
+            queries: Which of the ``Ns + P`` tokens (search row by row, then prediction tokens);
+                by default the prediction tokens.
+
+        Returns:
+            The features with their ``layers``, and by the number of the block the attention
+            ``(B, heads, queries, T * Nt + Ns + P)`` to templates, search region and prediction
+            tokens, in this order. Each row sums to 1. A block that has faded out is not there: it
+            is skipped, as if it had been removed.
+
+        Raises:
+            ValueError: As :meth:`encode_search`; or if ``queries`` is empty or missing without
+                prediction tokens, or names a token that does not exist.
+        """
+        features = self.encode_search(search, cache, out_layers=True)
+        count = features.search.shape[1] + features.tokens.shape[1]
+        if queries is None:
+            queries = range(features.search.shape[1], count)
+        if not len(queries) or not all(0 <= query < count for query in queries):
+            raise ValueError(
+                f'queries are {list(queries)}, expected numbers from 0 to {count - 1}, at least '
+                'one; without prediction tokens, name search tokens.'
+            )
+        entering = [self._begin_search(search, cache), *features.layers[:-1]]
+        attention = {}
+        for i, (block, x) in enumerate(zip(self.blocks, entering)):
+            if block.gamma != 0:
+                query, key, _ = block.project(x)
+                key = torch.cat([cache.keys[i], key], dim=2)
+                attention[i] = block.attn.weigh(query[:, :, list(queries)], key)
+        return features, attention
+
     def forward(self, templates: Tensor, search: Tensor, *, out_layers: bool = False) -> Features:
         """Both halves in one call: ``(B, T, 3, h, w)`` and ``(B, 3, S, S)`` to features."""
         cache = self.encode_template(templates, out_layers=out_layers)
         return self.encode_search(search, cache, out_layers=out_layers)
+
+    def _begin_search(self, search: Tensor, cache: TemplateCache) -> Tensor:
+        """Search and prediction tokens ``(B, Ns + P, C)`` as they enter the first block."""
+        x = self._embed(search, self.search_pos_embed, 'search')
+        self._check_cache(cache, x.shape[0])
+        if self.num_prediction_tokens:
+            tokens = self.prediction_tokens + self.prediction_pos_embed
+            x = torch.cat([x, tokens.expand(x.shape[0], -1, -1)], dim=1)
+        return x
 
     def _embed(self, images: Tensor, position: Tensor, name: str) -> Tensor:
         size = self.search_size if name == 'search' else self.template_size
