@@ -1,0 +1,338 @@
+"""What a checkpoint is: its system and sizes, and which config fits."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .findings import Finding, Status
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..checkpoints import Sizes
+
+PARTS = ('backbone.', 'box_head.', 'score_head.')
+CONVERT = 'python tools/model_converters/convert_checkpoint.py {path} {stem}.pth'
+_GRAPHS = ('.onnx', '.xml', '.bin')
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint that was identified.
+
+    Attributes:
+        path: The file.
+        sizes: Of the tracker.
+        state_dict: Its weights by our names, converted if they were published ones.
+        is_tracker: Whether it is a whole tracker, and no backbone to start a training from.
+    """
+
+    path: Path
+    sizes: Sizes
+    state_dict: Mapping[str, Tensor]
+    is_tracker: bool = True
+
+
+@dataclass
+class Identified:
+    """What :func:`identify` found out.
+
+    Attributes:
+        weights: Of a checkpoint file that can be read.
+        exported: Folder of an exported model.
+        config: Its config, if the model zoo says which.
+        findings: What there is to say.
+    """
+
+    weights: Weights | None = None
+    exported: Path | None = None
+    config: Path | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    def say(self, check: str, status: Status, text: str, remedy: str = '', **facts: Any) -> None:
+        """Add a finding."""
+        self.findings.append(Finding('checkpoint', check, status, text, remedy, facts))
+
+
+def identify(source: str | os.PathLike) -> Identified:
+    """Tell what a checkpoint is; needs torch for everything but exported models.
+
+    Args:
+        source: A file of weights, a folder of an exported model or a file in it, or a name of the
+            model zoo, whose weights are fetched if need be.
+    """
+    found = Identified()
+    path = _locate(source, found)
+    if path is None:
+        return found
+    folder = path.parent if path.suffix in _GRAPHS else path
+    if folder.is_dir():
+        _identify_folder(folder, found)
+    else:
+        _identify_file(path, found)
+    return found
+
+
+def measure(state: Mapping[str, Tensor]) -> Sizes:
+    """Sizes of a tracker of this toolbox from the shapes of its weights.
+
+    Raises:
+        ValueError: If weights that tell a size are missing.
+    """
+    from ..checkpoints import Sizes
+
+    def shape(name: str) -> tuple[int, ...]:
+        if name not in state:
+            raise ValueError(f'the weights lack {name}, which their sizes are read from')
+        return tuple(state[name].shape)
+
+    dims, _, patch, _ = shape('backbone.patch_embed.weight')
+    numbers = [int(m[1]) for name in state if (m := re.match(r'backbone\.blocks\.(\d+)\.', name))]
+    depth = 1 + max(numbers, default=-1)
+    hidden = [shape(f'backbone.blocks.{i}.mlp.fc1.weight')[0] for i in range(depth)]
+    sides = {
+        region: round(shape(f'backbone.{region}_pos_embed')[1] ** 0.5) * patch
+        for region in ('search', 'template')
+    }
+    corner = state.get('box_head.top_left.convs.0.0.weight')
+    pyramid = any(name.startswith('box_head.top_left.lateral') for name in state)
+    bins = state.get('box_head.mlps.0.fc2.weight')
+    return Sizes(
+        embed_dims=dims,
+        depth=depth,
+        mlp_ratios=tuple(one / dims for one in hidden),
+        patch_size=patch,
+        search_size=sides['search'],
+        template_size=sides['template'],
+        num_bins=_bins(sides['search'] // patch, bins, corner, pyramid),
+        score_head=any(name.startswith('score_head.') for name in state),
+        corner_design=None if corner is None else 'pyramid' if pyramid else 'plain',
+        corner_channels=None if corner is None else corner.shape[0],
+    )
+
+
+def describe(sizes: Sizes) -> str:
+    """The sizes of a tracker, or of a backbone, in a line."""
+    ratios = sorted(set(sizes.mlp_ratios), reverse=True)
+    words = [
+        f'{sizes.depth} layers of width {sizes.embed_dims}',
+        f'MLP ratio {" to ".join(f"{one:g}" for one in ratios[:: max(1, len(ratios) - 1)])}',
+        f'patches of {sizes.patch_size}',
+    ]
+    if sizes.search_size:
+        words.append(f'search {sizes.search_size}, template {sizes.template_size} pixels')
+    if sizes.corner_design:
+        words.append(f'{sizes.corner_design} corner head')
+    if sizes.num_bins:
+        words.append(f'{sizes.num_bins} bins')
+    if sizes.search_size:
+        words.append(f'{"with" if sizes.score_head else "without"} score head')
+    return ', '.join(words)
+
+
+def config_folder() -> Path | None:
+    """Configs of the repository, or those that were installed with the package."""
+    package = Path(__file__).resolve().parents[1]
+    places = (package / '.mim' / 'configs', package.parent / 'configs')
+    return next((place for place in places if (place / '_base_').is_dir()), None)
+
+
+def fitting_configs(sizes: Sizes) -> Iterator[Path]:
+    """Configs whose tracker has these sizes, one test of a model first. Needs OpenMMLab.
+
+    A tracker is built of each without memory for its weights, and measured.
+    """
+    import torch
+    from mmengine.config import Config
+    from mmtrack.registry import MODELS
+
+    from ..models.distillation import tracker_settings
+
+    root = config_folder()
+    paths = [one for one in root.rglob('*.py') if '_base_' not in one.parts] if root else []
+    known: dict[str, bool] = {}
+    tested = set()  # models of which a test config was looked at: the others have the same model
+    for path in sorted(paths, key=_preference):
+        name, is_test, _ = path.stem.partition('_test-')
+        if is_test and name in tested:
+            continue
+        tested |= {name} if is_test else set()
+        try:
+            settings = tracker_settings(Config.fromfile(path))
+            key = repr({k: settings.get(k) for k in ('backbone', 'box_head', 'score_head')})
+            if key not in known and _differs(settings.backbone, sizes):
+                known[key] = False
+            if key not in known:
+                with torch.device('meta'):
+                    known[key] = _same(measure(MODELS.build(settings).state_dict()), sizes)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue  # a config without a tracker, or of one that this cannot measure
+        if known[key]:
+            yield path
+
+
+def _differs(backbone: Mapping[str, Any], sizes: Sizes) -> bool:
+    """Whether settings that a config names are others; what it leaves out is not known."""
+    names = ('embed_dims', 'depth', 'search_size', 'template_size', 'patch_size')
+    return any(backbone.get(name, getattr(sizes, name)) != getattr(sizes, name) for name in names)
+
+
+def _preference(path: Path) -> tuple:
+    name = path.stem
+    place = next((i for i, mark in enumerate(('_test-folder', '_test-')) if mark in name), 2)
+    return place, len(path.parts), path.as_posix()
+
+
+def _same(one: Sizes, other: Sizes) -> bool:
+    """Equal, but for MLP ratios that only differ by rounding."""
+    first, second = asdict(one), asdict(other)
+    ratios = first.pop('mlp_ratios'), second.pop('mlp_ratios')
+    close = len(ratios[0]) == len(ratios[1]) and all(
+        abs(a - b) < 1 / one.embed_dims for a, b in zip(*ratios)
+    )
+    return first == second and close
+
+
+def _bins(cells: int, bins: Tensor | None, corner: Tensor | None, pyramid: bool) -> int | None:
+    if bins is not None:
+        return bins.shape[0]
+    return None if corner is None else cells * (4 if pyramid else 1)
+
+
+def _locate(source: str | os.PathLike, found: Identified) -> Path | None:
+    """The file or folder; a finding if there is none."""
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    try:
+        from ..zoo import find_model, is_zoo_name, resolve_checkpoint
+
+        resolved = resolve_checkpoint(str(source))
+        if is_zoo_name(str(source)):
+            found.config = find_model(str(source)).config
+    except (ImportError, OSError, ValueError) as error:
+        text = f'{source} is no file or folder here. As a model of the zoo: {error}'
+        found.say('file', Status.PROBLEM, text, 'mixformerv2 download --list', path=str(source))
+        return None
+    if '://' in str(resolved):
+        text = f'{source} is an address; download the file and give its path'
+    elif not Path(resolved).exists():
+        text = f'there is no file {resolved}'
+    else:
+        return Path(resolved)
+    found.say('file', Status.PROBLEM, text, path=str(source))
+    return None
+
+
+def _identify_folder(folder: Path, found: Identified) -> None:
+    from ..runtime import ExportedModelError
+    from ..runtime.exported import find_graphs, find_kinds
+
+    try:
+        kinds = find_kinds(folder)
+        graphs = {kind: find_graphs(folder, [kind]) for kind in kinds}
+    except ExportedModelError as error:
+        weights = sorted(folder.glob('*.pth'), key=lambda one: one.stat().st_mtime)
+        remedy = f'mixformerv2 doctor {weights[-1]}' if weights else ''
+        found.say('file', Status.PROBLEM, str(error), remedy, path=str(folder), kind='folder')
+        return
+    found.exported = folder
+    names = [path.name for paths in graphs.values() for path in paths.values()]
+    text = f'{folder} is an exported model: {", ".join(names)}; checksums agree'
+    if not (folder / 'SHA256SUMS').is_file():
+        text = text.replace('checksums agree', 'it has no checksums')
+    found.say('file', Status.OK, text, path=str(folder), kind='exported', files=names)
+
+
+def _identify_file(path: Path, found: Identified) -> None:
+    try:
+        from ..checkpoints import convert_state_dict, read_checkpoint
+        from ..checkpoints.key_maps import SYSTEMS
+    except Exception as error:  # a broken torch raises OSError, RuntimeError or worse
+        text = f'{path} cannot be read without torch: {error}'
+        found.say('file', Status.PROBLEM, text, 'python -m pip install "torch>=2.6"')
+        return
+    facts = {'path': str(path), 'bytes': path.stat().st_size, 'sha256': _hash(path)}
+    try:
+        checkpoint = read_checkpoint(path)
+    except (OSError, ValueError) as error:
+        remedy = 'fetch or copy the file again, and compare its size and SHA-256 with the source'
+        found.say('file', Status.PROBLEM, str(error), remedy, kind='unreadable', **facts)
+        return
+    state = checkpoint.state_dict
+    state = OrderedDict((name.removeprefix('module.'), value) for name, value in state.items())
+    numbers = sum(value.numel() for value in state.values())
+    text = (
+        f'{path} ({facts["bytes"] / 1e6:.1f} MB) is whole: {len(state)} tensors, {numbers:,} values'
+    )
+    found.say('file', Status.OK, text, **facts, tensors=len(state), values=numbers)
+    if checkpoint.ignored:
+        listed = ', '.join(checkpoint.ignored[:4])
+        text = f'the file also names code ({listed}); it was not executed'
+        found.say('code', Status.NOTE, text, ignored=list(checkpoint.ignored))
+    _check_values(state, found)
+    try:
+        if any(name.startswith(SYSTEMS[0].marks) for name in state):
+            _accept_ours(path, state, found)
+        else:
+            _accept_published(path, convert_state_dict(state), found)
+    except ValueError as error:
+        found.say('system', Status.PROBLEM, str(error), kind='unknown')
+
+
+def _check_values(state: Mapping[str, Tensor], found: Identified) -> None:
+    bad = [n for n, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        text = f'NaN or infinite values in {", ".join(bad[:4])} ({len(bad)} tensors)'
+        remedy = 'take an earlier checkpoint of the training, or fetch the file again'
+        found.say('values', Status.PROBLEM, text, remedy, not_finite=bad)
+
+
+def _accept_ours(path: Path, state: Mapping[str, Tensor], found: Identified) -> None:
+    sizes = measure(state)
+    tracker = {name: value for name, value in state.items() if name.startswith(PARTS)}
+    others = sorted({name.partition('.')[0] for name in state if not name.startswith(PARTS)})
+    facts = {'kind': 'toolbox', 'system': 'a model of this toolbox', 'sizes': asdict(sizes)}
+    found.say('system', Status.OK, f'a model of this toolbox: {describe(sizes)}', **facts)
+    if others:
+        found.say(
+            'extras',
+            Status.NOTE,
+            f'it also holds what only a training needs: {", ".join(others)}',
+            f'python tools/model_converters/publish_model.py {path} OUT (removes it)',
+            extras=others,
+        )
+    found.weights = Weights(path, sizes, tracker)
+
+
+def _accept_published(path: Path, conversion: Any, found: Identified) -> None:
+    sizes, system = conversion.sizes, conversion.system
+    facts = {'kind': 'published', 'system': system, 'sizes': asdict(sizes)}
+    found.say('system', Status.OK, f'published {system} weights: {describe(sizes)}', **facts)
+    stem = path.name.split('.')[0]
+    found.say(
+        'convert',
+        Status.NOTE,
+        'published files are converted once before they are used',
+        CONVERT.format(path=path, stem=stem if path.name != f'{stem}.pth' else f'{stem}_converted'),
+        dropped=list(conversion.dropped),
+    )
+    for note in conversion.notes:
+        found.say('note', Status.NOTE, note)
+    is_tracker = sizes.search_size is not None
+    found.weights = Weights(path, sizes, conversion.state_dict, is_tracker)
+
+
+def _hash(path: Path) -> str:
+    with path.open('rb') as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
