@@ -15,6 +15,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..datasets import check_data_files
+from ..zoo import is_zoo_name
 from .launching import read_config
 from .resume import is_complete, latest_checkpoint, step_of
 
@@ -26,10 +27,14 @@ def parents_of(cfg: Config) -> dict[str, str]:
     """Files with weights that a training starts from or learns from, by the name of the setting.
 
     These are ``load_from``, ``model.teacher_checkpoint`` and the ``checkpoint`` of each
-    ``init_cfg`` in the model. What is to be downloaded is left out.
+    ``init_cfg`` in the model. What is to be downloaded is left out, and so are names of the zoo.
     """
     found = {'load_from': cfg.get('load_from'), **dict(_weights_in(cfg.get('model'), 'model'))}
-    return {name: str(path) for name, path in found.items() if path and '://' not in str(path)}
+    return {
+        name: str(path)
+        for name, path in found.items()
+        if path and '://' not in str(path) and not is_zoo_name(path)
+    }
 
 
 def _weights_in(settings: Any, name: str) -> Iterator[tuple[str, str]]:

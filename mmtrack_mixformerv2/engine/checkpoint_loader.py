@@ -3,7 +3,8 @@
 MMEngine 0.10 cannot read the checkpoints that it writes under the safe loading of torch 2.6 and
 later, and reads those it downloads with the check switched off. The two functions here take the
 place of its loaders for local files and for ``http(s)`` through its own registry of loaders, so
-``resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')`` and the EMA hook all use them.
+``resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')`` and the EMA hook all use them,
+and all of them take names of the model zoo.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.runner import CheckpointLoader
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
+from ..zoo import resolve_checkpoint
 from .stand_ins import STAND_INS, restore, stand_ins_allowed
 
 _ZIP_MAGIC = b'PK\x03\x04'
@@ -30,7 +32,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
     """Read a checkpoint file: tensors, plain Python values, and MMEngine's training state.
 
     Args:
-        filename: Path of the file.
+        filename: Path of the file, or a name of the model zoo.
         map_location: As in :func:`torch.load`.
 
     Returns:
@@ -38,9 +40,10 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is truncated, is no checkpoint, or holds pickled code.
+        ValueError: If the file is truncated, is no checkpoint, or holds pickled code, or if no
+            model has the name or its weights are not to be had.
     """
-    path = Path(filename).expanduser()
+    path = Path(resolve_checkpoint(filename)).expanduser()
     if not path.is_file():
         found = 'is a directory' if path.is_dir() else 'does not exist'
         raise FileNotFoundError(f'the checkpoint file {path} {found}')

@@ -14,6 +14,7 @@ from mmtrack_mixformerv2.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from mmtrack_mixformerv2.zoo import resolve_checkpoint
 
 EPILOG = """\
 examples:
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         check_destination(args.dst, force=args.force)
-        state = read_checkpoint(args.src).state_dict
+        state = read_checkpoint(resolve_checkpoint(args.src)).state_dict
         kept = publish_state_dict(state, half=not args.float32)
         meta = {'source': args.src.name, 'mmtrack_mixformerv2': __version__}
         write_checkpoint(kept, meta, args.dst, force=args.force)

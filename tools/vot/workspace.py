@@ -19,6 +19,7 @@ from mmtrack_mixformerv2.vot import (
     write_rendered_sequences,
     write_workspace,
 )
+from mmtrack_mixformerv2.zoo import resolve_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACK = Path(__file__).resolve().with_name('track.py')
@@ -38,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('folder', type=Path, help='the workspace')
     add('stack', help='stack of the toolkit, e.g. vot2020/shortterm or vot2022/shorttermbox')
     add('config', help='config of the tracker')
-    add('checkpoint', help='file with the weights')
+    add('checkpoint', help='file with the weights, or a name of the model zoo')
     add('--name', help='of the tracker in the toolkit (default: the name of the config)')
     add('--rendered', type=int, metavar='N', help='render N sequences instead of a download')
     add('--frames', type=int, default=150, metavar='N', help='of a rendered sequence (150)')
@@ -51,19 +52,20 @@ def check_inputs(args: argparse.Namespace) -> None:
 
     Raises:
         FileNotFoundError: If the config or the weights are not there.
-        ValueError: If the config cannot be read.
+        ValueError: If the config cannot be read, or the weights of a name are not to be had.
     """
     parser = argparse.ArgumentParser(usage='workspace.py ... [--cfg-options KEY=VALUE ...]')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
     options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
     read_config(args.config, parser.parse_args(options).cfg_options)
-    if not Path(args.checkpoint).is_file():
+    if not Path(resolve_checkpoint(args.checkpoint)).is_file():
         raise FileNotFoundError(f'the checkpoint {args.checkpoint} does not exist')
 
 
 def command_line(args: argparse.Namespace) -> list[str]:
     """How the toolkit starts the tracker."""
-    paths = [str(Path(path).resolve()) for path in (args.config, args.checkpoint)]
+    files = (args.config, resolve_checkpoint(args.checkpoint))
+    paths = [str(Path(path).resolve()) for path in files]
     command = [sys.executable, str(TRACK), *paths, '--region', region_of(args.stack)]
     return [*command, '--cfg-options', *args.cfg_options] if args.cfg_options else command
 
