@@ -1,6 +1,8 @@
 # make demo     track held-out videos with the tiny tracker and measure it
 # make test     run the tests
 # make check    look for mistakes in the style of the code
+# make docs     build the documentation into docs/_build/html
+# make browser  install Chromium, which a few tests drive (Debian and Ubuntu, as root)
 # make vot      install the VOT toolkit (GPL) beside everything else, see docs/vot.md
 #
 # The first call makes .venv and installs everything in it; later calls start at once.
@@ -20,17 +22,28 @@ PYTHON ?= $(or $(firstword $(RECORD)),$(shell \
     $$name -c 'import venv' 2> /dev/null && echo $$name && break; done))
 TORCH ?= $(or $(wordlist 2,9,$(RECORD)),torch==2.13.0)
 
-.PHONY: demo test check vot clean FORCE
+.PHONY: demo test check docs browser vot clean FORCE
 
 demo: $(VENV)/installed
 	$(BIN)/python tools/demo.py
 
-# Processes side by side, with one thread each.
-test: $(VENV)/installed
+# Processes side by side, with one thread each. Where everything is to be tested, with a browser.
+test: $(VENV)/installed $(if $(CI),browser)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/python -m ruff check .
+
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
+
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+	  command -v $$name > /dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium > /dev/null; \
+	else echo 'No Chromium found, and it cannot be installed here: tests that drive it are skipped.'; fi
 
 vot: $(VENV_VOT)/installed
 
