@@ -1,9 +1,8 @@
-"""Boxes on frames: marked frames, strips of pictures, videos. BGR throughout; OpenCV only."""
+"""Boxes on frames: marked frames and strips of pictures. BGR throughout; OpenCV only."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,6 @@ import cv2
 import numpy as np
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 class Mark(NamedTuple):
@@ -114,119 +112,6 @@ def write_strip(
     assert encoded
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(code.tobytes())
-
-
-def write_video(path: str | Path, frames: Iterable[np.ndarray], rate: float = 25.0) -> Path:
-    """Write frames of one size as a video, and check that it can be read back.
-
-    Args:
-        path: Without ending: mp4 is written where this OpenCV can, else Motion JPEG in avi.
-        frames: uint8 BGR; read once, one at a time.
-        rate: Frames per second.
-
-    Returns:
-        The file that was written.
-
-    Raises:
-        OSError: If neither can be written, or the file does not hold all the frames. An earlier
-            file of that name is replaced only by a whole one.
-        ValueError: If there is no frame.
-    """
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError(f'no frames for {path}, expected at least one.')
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer, part = _open_writer(path, (first.shape[1], first.shape[0]), rate)
-    count = 0
-    try:
-        for frame in itertools.chain([first], frames):
-            writer.write(frame)
-            count += 1
-        writer.release()
-        found = sum(1 for _ in _decode(part))
-        if found != count:
-            raise OSError(
-                f'{part} holds {found} frames after writing {count}; the disk may be full, or '
-                'this OpenCV lacks a codec.'
-            )
-        return part.replace(path.with_name(path.name + part.suffix))
-    finally:
-        writer.release()
-        part.unlink(missing_ok=True)
-
-
-def count_frames(source: str | Path) -> int | None:
-    """Number of frames of a video or a folder of pictures; None if the video does not say."""
-    source = Path(source)
-    if source.is_dir():
-        return len(_list_pictures(source))
-    capture = cv2.VideoCapture(str(source))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    return count if count > 0 else None
-
-
-def read_frames(source: str | Path) -> Iterator[np.ndarray]:
-    """Frames of a video file, or of the pictures of a folder in the order of their names.
-
-    Yields:
-        uint8 BGR ``(height, width, 3)``.
-
-    Raises:
-        FileNotFoundError: If there is no such file, or no picture in the folder.
-        ValueError: If the video, or a picture, cannot be decoded.
-    """
-    source = Path(source)
-    if not source.exists():
-        raise FileNotFoundError(f'{source} does not exist; name a video or a folder of pictures.')
-    if source.is_dir():
-        for path in _list_pictures(source):
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if picture is None:
-                raise ValueError(f'{path} cannot be decoded as a picture; replace or remove it.')
-            yield picture
-        return
-    frame = None
-    for frame in _decode(source):
-        yield frame
-    if frame is None:
-        raise ValueError(
-            f'{source} cannot be decoded as a video by this OpenCV; convert it, for instance to '
-            'mp4, or give a folder of pictures.'
-        )
-
-
-def _list_pictures(folder: Path) -> list[Path]:
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
-    if not pictures:
-        raise FileNotFoundError(f'{folder} holds no pictures ({", ".join(_PICTURES)}).')
-    return pictures
-
-
-def _decode(path: Path) -> Iterator[np.ndarray]:
-    capture = cv2.VideoCapture(str(path))
-    try:
-        while True:
-            decoded, frame = capture.read()
-            if not decoded:
-                return
-            yield frame
-    finally:
-        capture.release()
-
-
-def _open_writer(path: Path, size: tuple[int, int], rate: float) -> tuple[cv2.VideoWriter, Path]:
-    for ending, codec in (('.mp4', 'mp4v'), ('.avi', 'MJPG')):
-        part = path.with_name(f'.{path.name}.part{ending}')
-        writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*codec), rate, size)
-        if writer.isOpened():
-            return writer, part
-    raise OSError(
-        f'neither {path}.mp4 nor {path}.avi could be opened for writing; check the folder, and '
-        'that this OpenCV was built with video output.'
-    )
 
 
 def _write(picture: np.ndarray, text: str, origin: tuple[int, int], color: Sequence[int]) -> None:

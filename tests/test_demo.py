@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
 import pytest
 from small_tracker import write_small_tracker
 from tools_loader import load_tool
 
-from mmtrack_mixformerv2.drawing import count_frames
+from mmtrack_mixformerv2.video import count_frames
 
 
 @pytest.fixture(scope='module')
@@ -75,32 +74,11 @@ def test_sequences_are_rendered_once(demo, tmp_path, capsys):
     assert demo.render(args) != folder
 
 
-def test_a_clip_is_tracked(demo, tiny, tmp_path, capsys):
-    clip = tmp_path / 'clip'
-    clip.mkdir()
-    for index in range(9):
-        picture = cv2.circle(
-            np.full((90, 120, 3), 60, np.uint8),
-            (40 + 3 * index, 45),
-            12,
-            (30, 200, 250),
-            -1,
-        )
-        cv2.imwrite(str(clip / f'{index:03d}.png'), picture)
-    demo.main([*tiny, '--video', str(clip), '--init', '28,33,24,24', '--out', str(tmp_path / 'o')])
-    printed = capsys.readouterr().out
-    assert '9 frames' in printed
-    video = next((tmp_path / 'o').glob('clip_tracked.[am]*'))
-    assert count_frames(video) == 9 and str(video) in printed
-    assert cv2.imread(str(tmp_path / 'o' / 'clip_tracked.png')) is not None
-
-
 @pytest.mark.parametrize(
     'options, message',
     [
         (['--checkpoint', 'nowhere.pth'], 'the checkpoint file nowhere.pth does not exist'),
         (['--config', 'nowhere.py'], 'the config file nowhere.py does not exist'),
-        (['--video', 'nowhere.mp4', '--init', '1,2,3,4'], 'nowhere.mp4 does not exist'),
     ],
 )
 def test_missing_files_are_named_before_anything_is_written(demo, tiny, tmp_path, options, message):
@@ -109,32 +87,7 @@ def test_missing_files_are_named_before_anything_is_written(demo, tiny, tmp_path
     assert not (tmp_path / 'out').exists()
 
 
-def test_a_box_off_the_clip_is_refused(demo, tiny, tmp_path):
-    cv2.imwrite(str(tmp_path / '0.png'), np.zeros((90, 120, 3), np.uint8))
-    with pytest.raises(SystemExit, match='entirely outside of the frame of 120 x 90 px'):
-        demo.main(
-            [
-                *tiny,
-                '--video',
-                str(tmp_path),
-                '--init',
-                '300,10,20,20',
-                '--out',
-                str(tmp_path / 'out'),
-            ]
-        )
-    assert not list(tmp_path.glob('out/*'))
-
-
-@pytest.mark.parametrize(
-    'options, message',
-    [
-        (['--video', 'clip.mp4'], '--video and --init go together'),
-        (['--video', 'clip.mp4', '--init', '1,2,3'], "'1,2,3' is not x,y,width,height"),
-        (['--sequences', '0'], '--sequences is 0, expected at least 1'),
-    ],
-)
-def test_wrong_options_are_explained(demo, capsys, options, message):
+def test_wrong_options_are_explained(demo, capsys):
     with pytest.raises(SystemExit):
-        demo.parse_args(options)
-    assert message in capsys.readouterr().err
+        demo.parse_args(['--sequences', '0'])
+    assert '--sequences is 0, expected at least 1' in capsys.readouterr().err

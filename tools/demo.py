@@ -1,8 +1,8 @@
 """Track with the tiny tracker, measure it, and draw what it does.
 
-Without arguments: renders 20 sequences that no training has seen (once), tracks them, scores the
-tracker and two baselines with the same metric, and writes a video and a strip of pictures. With
---video and --init: tracks a target in a video of yours.
+Renders 20 sequences that no training has seen (once), tracks them, scores the tracker and two
+baselines with the same metric, and writes a video and a strip of pictures. A video of yours is
+tracked by ``mixformerv2 track``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,18 +23,9 @@ from tqdm import tqdm
 
 # At module top level: spawned workers import this file again and need it as well.
 from mmtrack_mixformerv2.apis import load_tracker
-from mmtrack_mixformerv2.command_line import parse_box
 from mmtrack_mixformerv2.comparison import TrackRecord, build_test_set, measure_tracker
 from mmtrack_mixformerv2.datasets import read_frame
-from mmtrack_mixformerv2.drawing import (
-    Mark,
-    count_frames,
-    draw_boxes,
-    make_legend,
-    read_frames,
-    write_strip,
-    write_video,
-)
+from mmtrack_mixformerv2.drawing import Mark, draw_boxes, make_legend, write_strip
 from mmtrack_mixformerv2.engine import read_config
 from mmtrack_mixformerv2.synthetic import (
     PRESETS,
@@ -45,6 +35,7 @@ from mmtrack_mixformerv2.synthetic import (
     write_dataset,
 )
 from mmtrack_mixformerv2.tracking import OpenCVTracker, StillBox
+from mmtrack_mixformerv2.video import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs/mixformerv2/mixformerv2-tiny_test-synthetic.py'
@@ -70,8 +61,6 @@ NOTE = 'In percent; a frame whose target is not visible counts as missed, as in 
 EPILOG = """examples:
   python tools/demo.py
   python tools/demo.py --difficulty hard --sequences 10
-  python tools/demo.py --video clip.mp4 --init 316,139,112,116
-  python tools/demo.py --video folder/of/pictures --init 310,110,158,248 --out work_dirs/tennis
 """
 
 
@@ -90,8 +79,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='folder for what is written '
         '(default: work_dirs/demo); files of an earlier call are replaced',
     )
-    group = parser.add_argument_group('rendered sequences')
-    add = group.add_argument
     add('--sequences', type=int, default=20, metavar='N', help='how many (default 20)')
     add('--frames', type=int, default=60, metavar='N', help='frames of each (default 60, >= 20)')
     add('--difficulty', choices=PRESETS, default='medium', help='(default medium)')
@@ -103,18 +90,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='N',
         help='processes that render (default: one per core, at most 4)',
     )
-    group = parser.add_argument_group('your own video')
-    add = group.add_argument
-    add('--video', metavar='PATH', help='a video file, or a folder of pictures in order of name')
-    add(
-        '--init',
-        type=parse_box,
-        metavar='X,Y,W,H',
-        help='the target in the first frame: left, top, width, height in pixels',
-    )
     args = parser.parse_args(argv)
-    if (args.video is None) != (args.init is None):
-        parser.error('--video and --init go together')
     if args.sequences < 1:
         parser.error(f'--sequences is {args.sequences}, expected at least 1')
     return args
@@ -189,47 +165,6 @@ def draw_comparison(records: Sequence[TrackRecord], dataset, out: Path) -> list[
     return [write_video(out / 'demo', film()), out / 'strip.png']
 
 
-def track_video(args: argparse.Namespace) -> list[Path]:
-    """Track a target in a video and draw it; gives the files."""
-    frames = read_frames(args.video)
-    first = next(frames)
-    model = load_tracker(read_config(args.config), args.checkpoint)
-    name, marks = f'{Path(args.video).stem}_tracked', [Mark('tracker', COLORS['model'])]
-    count, seconds = 1, 0.0
-    tiles = [draw_boxes(first, [args.init], marks, TILE_WIDTH, 'frame 0')]
-    step = 1  # every step-th frame is kept for the strip
-
-    def film() -> Iterator[np.ndarray]:
-        nonlocal count, seconds, step, tiles
-        state = model.init(first[..., ::-1], args.init)
-        width = first.shape[1]
-        yield draw_boxes(first, [args.init], marks, width, 'frame 0')
-        for frame in tqdm(frames, total=(count_frames(args.video) or 1) - 1 or None, unit='frame'):
-            start = time.perf_counter()
-            result = model.track(frame[..., ::-1], state)
-            seconds += time.perf_counter() - start
-            text = f'frame {count}'
-            if result.score is not None:
-                text += f'  score {result.score:.2f}'
-            if count % step == 0:
-                tiles.append(draw_boxes(frame, [result.box_xywh], marks, TILE_WIDTH, text))
-                if len(tiles) > 200:
-                    tiles, step = tiles[::2], 2 * step
-            yield draw_boxes(frame, [result.box_xywh], marks, width, text)
-            count += 1
-
-    video = write_video(args.out / name, film())
-    columns, rows = STRIP_SIZE[1], min(3, -(-len(tiles) // STRIP_SIZE[1]))
-    chosen = [tiles[index] for index in spread(len(tiles), rows * columns)]
-    strip = args.out / f'{name}.png'
-    write_strip(strip, [chosen[i : i + columns] for i in range(0, len(chosen), columns)], marks)
-    print(
-        f'{count} frames, {(count - 1) / max(seconds, 1e-9):.0f} frames/s without reading and '
-        'drawing'
-    )
-    return [video, strip]
-
-
 def spread(count: int, wanted: int) -> list[int]:
     """At most ``wanted`` indices below ``count``, evenly spread, first and last included."""
     return sorted({round(i) for i in np.linspace(0, count - 1, min(count, wanted))})
@@ -239,15 +174,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the demonstration."""
     args = parse_args(argv)
     try:
-        if args.video is not None:
-            files = track_video(args)
-        else:
-            # What is wrong with the config or the checkpoint shows before anything is rendered.
-            model = load_tracker(read_config(args.config), args.checkpoint)
-            name = Path(args.config).stem.split('_')[0]
-            records, dataset = compare(model, name, render(args))
-            print(f'\n{summarize(records)}\n{NOTE}\n')
-            files = draw_comparison(records, dataset, args.out)
+        # What is wrong with the config or the checkpoint shows before anything is rendered.
+        model = load_tracker(read_config(args.config), args.checkpoint)
+        name = Path(args.config).stem.split('_')[0]
+        records, dataset = compare(model, name, render(args))
+        print(f'\n{summarize(records)}\n{NOTE}\n')
+        files = draw_comparison(records, dataset, args.out)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     print('written: ' + ', '.join(map(str, files)))

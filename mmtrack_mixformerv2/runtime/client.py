@@ -1,11 +1,13 @@
 """Track targets through a video with an exported model: NumPy, OpenCV and one runtime.
 
 All targets are followed in one forward per frame. The boxes go to --out, or to the screen.
+``mixformerv2 track`` does the same and more: videos, states, CSV, JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..command_line import at_least, parse_box
-from ..drawing import read_frames
+from ..track_files import RowFiles, number_paths
 from .model_info import BACKENDS, DTYPES
 from .opening import DEVICES, open_exported
 
@@ -35,7 +37,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('folder', type=Path, help='of the exported model: its template and its search graph')
-    add('video', type=Path, help='a video file, or a folder of pictures in order of name')
+    add('video', help='a video file, a folder of pictures in order of name, a camera or a stream')
     add(
         '--init',
         type=parse_box,
@@ -64,10 +66,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def track_video(args: argparse.Namespace) -> tuple[np.ndarray, float]:
-    """Boxes ``(frames, targets, 4)`` xywh, and the seconds per frame without decoding."""
-    frames = read_frames(args.video)
-    first = next(frames)
+def track_video(args: argparse.Namespace) -> int:
+    """Write the boxes of each frame as soon as they are found; gives the number of frames."""
     tracker = open_exported(
         args.folder,
         backend=args.backend,
@@ -75,42 +75,29 @@ def track_video(args: argparse.Namespace) -> tuple[np.ndarray, float]:
         num_threads=args.threads,
         device=args.device,
     )
-    tracker.init(first[..., ::-1], args.init)
-    rows, seconds = [np.array(args.init)], 0.0
-    for frame in frames:
-        start = time.perf_counter()
-        results = tracker.update(frame[..., ::-1])
-        seconds += time.perf_counter() - start
-        rows.append(np.stack([result.box_xywh for result in results]))
-    return np.stack(rows), seconds / max(len(rows) - 1, 1)
-
-
-def write_boxes(path: Path, boxes: np.ndarray) -> list[Path]:
-    """Write ``(frames, targets, 4)`` boxes, a file for each target; gives the files."""
-    targets = boxes.shape[1]
-    paths = [
-        path.with_stem(f'{path.stem}_{i + 1}') if targets > 1 else path for i in range(targets)
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for target, one in enumerate(paths):
-        np.savetxt(one, boxes[:, target], fmt='%.4f', delimiter=',')
-    return paths
+    frames = tracker.track(args.video, args.init)
+    first = next(frames)  # what is wrong with the video or a box shows before a file is replaced
+    with RowFiles({'txt': number_paths(args.out, len(args.init))}, force=True) as rows:
+        for results in itertools.chain([first], frames):
+            rows.write(results)
+            if args.out is None:
+                boxes = np.concatenate([result.box_xywh for result in results])
+                print(','.join(f'{value:.2f}' for value in boxes))
+    return rows.frames
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Track and write the boxes."""
     args = parse_args(argv)
+    start = time.perf_counter()
     try:
-        boxes, seconds = track_video(args)
-        if args.out is None:
-            np.savetxt(sys.stdout, boxes.reshape(len(boxes), -1), fmt='%.2f', delimiter=',')
-        else:
-            print('written: ' + ', '.join(map(str, write_boxes(args.out, boxes))))
+        count = track_video(args)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f'error: {error}')
-    print(
-        f'{len(boxes)} frames, {1e3 * seconds:.1f} ms per frame without decoding', file=sys.stderr
-    )
+    if args.out is not None:
+        print('written: ' + ', '.join(map(str, number_paths(args.out, len(args.init)))))
+    seconds = time.perf_counter() - start
+    print(f'{count} frames, {seconds:.1f} s with opening the model', file=sys.stderr)
 
 
 if __name__ == '__main__':
