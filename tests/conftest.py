@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Fixtures, seen by all tests.
+from browser import chromium, visit  # noqa: F401
+
 from mmtrack_mixformerv2.synthetic import RenderSettings, make_difficulty, write_dataset
 
 
