@@ -25,6 +25,7 @@ from .launching import (
 from .lock_step_loop import FailedSequence, LockStepTestLoop
 from .optim_wrapper import BFloat16OptimWrapper
 from .pending_gradients_hook import PendingGradientsHook
+from .report_hook import ReportHook
 from .result_folder_hook import EvaluationError, ResultFolderHook
 from .resume import latest_checkpoint
 from .safe_checkpoint_hook import SafeCheckpointHook
@@ -45,6 +46,7 @@ __all__ = [
     'LockStepTestLoop',
     'NonFiniteError',
     'PendingGradientsHook',
+    'ReportHook',
     'ResultFolderHook',
     'SafeCheckpointHook',
     'ShrinkParentHook',

@@ -18,7 +18,8 @@ _NO_SCORE = -1.0
 def frame_record(sequence: Sequence, frame: Tracked) -> dict[str, Any]:
     """A tracked frame of a sequence, as metrics get it.
 
-    Besides the usual entries, ``seconds`` says what the frame took. Boxes are float64.
+    Besides the usual entries, ``seconds`` says what the frame took, and ``result`` is the tracker's
+    :class:`~mmtrack_mixformerv2.tracking.TrackResult`. Boxes are float64.
     """
     instance: dict[str, Any] = {'visible': bool(sequence.visible[frame.frame_index])}
     if frame.frame_index < len(sequence.boxes_xywh):
@@ -32,6 +33,7 @@ def frame_record(sequence: Sequence, frame: Tracked) -> dict[str, Any]:
         'ori_shape': frame.frame_size,
         'img_shape': frame.frame_size,
         'seconds': frame.seconds,
+        'result': frame.result,
         'instances': [instance],
         'pred_track_instances': {
             'bboxes': torch.from_numpy(_corners(frame.box_xywh))[None],
