@@ -21,8 +21,8 @@ from small_tracker import write_small_tracker
 import mixformerv2_cli
 from mmtrack_mixformerv2.apis import Tracker
 from mmtrack_mixformerv2.cli import main
-from mmtrack_mixformerv2.track_files import read_json
 from mmtrack_mixformerv2.video import count_frames, open_source, read_frames, write_video
+from mmtrack_mixformerv2.video.track_files import read_json
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')

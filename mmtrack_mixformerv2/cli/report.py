@@ -120,10 +120,9 @@ def run(args: argparse.Namespace) -> int:
     """Make the page; gives the exit code."""
     from ..explain.frame_album import AlbumLimits
     from ..explain.report import check_destination
-    from ..video import open_source
-    from .track import _quieten_opencv
+    from ..video import open_source, quieten_opencv
 
-    _quieten_opencv()
+    quieten_opencv()
     check_destination(args.out)
     limits = AlbumLimits(args.pictures, args.width, args.megabytes)
     truth = None if args.truth is None else _read_truth(args.truth)
@@ -274,7 +273,7 @@ def _new_name(name: str, taken: Mapping[str, object]) -> str:
 
 
 def _read_results(paths: Sequence[Path], target: int) -> list[TrackLog]:
-    from ..track_files import read_json
+    from ..video.track_files import read_json
 
     tracks: dict[str, TrackLog] = {}
     for path in paths:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import os
 import platform
 import re
 import signal
@@ -20,14 +19,14 @@ import numpy as np
 
 from ..command_line import at_least, parse_box
 from ..runtime.model_info import BACKENDS, DTYPES
-from ..track_files import FORMATS
-from ..video import SourceError, open_source
+from ..video import SourceError, open_source, quieten_opencv
+from ..video.track_files import FORMATS
 
 if TYPE_CHECKING:
     from ..apis import Tracker
-    from ..recorder import Recorder
     from ..tracking import TrackResult
     from ..video import FrameSource
+    from ..video.recorder import Recorder
 
 EPILOG = """examples:
   mixformerv2 track clip.mp4 --init 316,139,112,116
@@ -126,11 +125,11 @@ def run(args: argparse.Namespace) -> int:
     if args.rate is not None and not args.rate > 0:
         raise ValueError(f'--rate is {args.rate}, expected frames per second above 0')
     if args.select or args.show:
-        from ..windows import check_windows
+        from ..video.windows import check_windows
 
         check_windows('--select' if args.select else '--show')
     given = args.init or [_read_first_box(path) for path in args.init_file or ()]
-    _quieten_opencv()
+    quieten_opencv()
     source = open_source(args.source)
     try:
         first = next(source)
@@ -142,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
             source = open_source(args.source)
             first = next(source)
         if args.select:
-            from ..windows import select_boxes
+            from ..video.windows import select_boxes
 
             given = select_boxes(first)
             recorder = _make_recorder(args, source, len(given))
@@ -153,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make_recorder(args: argparse.Namespace, source: FrameSource, targets: int) -> Recorder:
-    from ..recorder import Recorder
+    from ..video.recorder import Recorder
 
     return Recorder(
         args.out,
@@ -227,7 +226,7 @@ def _run_loop(
     """Record frame by frame; gives the reason of the end."""
     from tqdm import tqdm
 
-    from ..windows import Window
+    from ..video.windows import Window
 
     results = tracker.first_result(boxes)
     most = args.max_frames or sys.maxsize
@@ -336,11 +335,3 @@ def _list_versions() -> dict[str, str]:
         if name in sys.modules:
             versions[name] = str(getattr(sys.modules[name], '__version__', ''))
     return versions
-
-
-def _quieten_opencv() -> None:
-    """Leave messages to us: OpenCV and FFmpeg print lines of their own where a source is none."""
-    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-    from cv2.utils import logging
-
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .files import replace_file
-from .tracking.track_log import TrackLog
+from ..files import replace_file
+from ..tracking.track_log import TrackLog
 
 if TYPE_CHECKING:
-    from .tracking.sequence_tracker import TrackResult
+    from ..tracking.sequence_tracker import TrackResult
 
 FORMATS = ('txt', 'csv', 'json')
 COLUMNS = (

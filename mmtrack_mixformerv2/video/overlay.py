@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .tracking.confidence import TargetState
-from .tracking.sequence_tracker import TrackResult
+from ..tracking.confidence import TargetState
+from ..tracking.sequence_tracker import TrackResult
 
 # Blue, green, red. Okabe and Ito's, which colour-blind people can tell apart, black left out.
 TARGET_COLORS = (

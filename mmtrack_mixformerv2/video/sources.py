@@ -1,4 +1,4 @@
-"""Where frames come from and where videos go: files, folders, cameras, streams; BGR throughout.
+"""Where frames come from: files, folders, cameras, streams; BGR throughout.
 
 OpenCV and NumPy only. A source says in a sentence what went wrong.
 """
@@ -6,6 +6,7 @@ OpenCV and NumPy only. A source says in a sentence what went wrong.
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -16,19 +17,7 @@ from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
-
-from .video_writer import VideoFile, write_video
-
-__all__ = [
-    'FrameSource',
-    'Source',
-    'SourceError',
-    'VideoFile',
-    'count_frames',
-    'open_source',
-    'read_frames',
-    'write_video',
-]
+from cv2.utils import logging
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
@@ -153,6 +142,12 @@ def open_source(source: Source) -> FrameSource:
         f'{source} does not exist; name a video, a folder or a pattern of pictures, a camera by '
         'its number, or a stream by its address.'
     )
+
+
+def quieten_opencv() -> None:
+    """Leave messages to us: OpenCV and FFmpeg print lines of their own where a source is none."""
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
 
 
 def count_frames(source: str | Path) -> int | None:

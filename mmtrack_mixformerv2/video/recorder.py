@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..tracking.sequence_tracker import TrackResult
+from ..tracking.track_log import TrackLog
 from .overlay import Overlay
 from .track_files import FORMATS, RowFiles, TrackRun, name_files, write_json
-from .tracking.sequence_tracker import TrackResult
-from .tracking.track_log import TrackLog
-from .video import VideoFile
+from .writing import VideoFile
 
 
 class Recorder:
