@@ -1,3 +1,4 @@
+# make install  make .venv and install everything in it; the others do so too
 # make demo     track held-out videos with the tiny tracker and measure it
 # make test     run the tests
 # make check    look for mistakes in the style of the code
@@ -5,7 +6,7 @@
 # make browser  install Chromium, which a few tests drive (Debian and Ubuntu, as root)
 # make vot      install the VOT toolkit (GPL) beside everything else, see docs/vot.md
 #
-# The first call makes .venv and installs everything in it; later calls start at once.
+# The first call takes a few minutes; later calls start at once.
 #   make test PYTHON=python3.12        another Python (3.10 to 3.13)
 #   make test TORCH=torch              another torch: any requirement that pip understands
 # What was asked for is kept until another call asks for something else.
@@ -22,7 +23,9 @@ PYTHON ?= $(or $(firstword $(RECORD)),$(shell \
     $$name -c 'import venv' 2> /dev/null && echo $$name && break; done))
 TORCH ?= $(or $(wordlist 2,9,$(RECORD)),torch==2.13.0)
 
-.PHONY: demo test check docs browser vot clean FORCE
+.PHONY: install demo test check docs browser vot clean FORCE
+
+install: $(VENV)/installed
 
 demo: $(VENV)/installed
 	$(BIN)/python tools/demo.py
@@ -65,7 +68,7 @@ endif
 
 # mmtrack goes last and without its dependencies: the versions that it asks for no longer install.
 # With it mmcv-lite, which is no requirement of the package because a full mmcv may take its place.
-$(VENV)/installed: requirements.txt requirements-dev.txt setup.py
+$(VENV)/installed: requirements.txt requirements-dev.txt requirements-docs.txt setup.py
 	@test -n '$(PYTHON)' || { echo 'No Python 3 found; say which: make $(MAKECMDGOALS) PYTHON=...'; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v < (3, 10) and sys.exit( \
 	  "$(PYTHON) is Python %d.%d; 3.10 to 3.13 are supported: make $(MAKECMDGOALS) PYTHON=python3.11" % v); \
@@ -74,7 +77,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt setup.py
 	@rm -f $@
 	$(PYTHON) -m venv $(if $(filter $(PYTHON),$(firstword $(RECORD))),,--clear) $(VENV)
 	$(INSTALL) '$(TORCH)'
-	$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	$(INSTALL) -r requirements.txt -r requirements-dev.txt -r requirements-docs.txt
 	$(INSTALL) --no-deps mmtrack==1.0.0rc1 mmcv-lite==2.1.0
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	$(BIN)/python -c 'import mmtrack_mixformerv2'
