@@ -98,6 +98,7 @@ def test_an_exported_model_is_a_folder_or_one_of_its_files(exported_tracker, cli
         ('EXPORTED', {'checkpoint': 'WEIGHTS'}, 'has no checkpoint'),
         ('EXPORTED', {'compile': True}, 'has no compile'),
         (TINY, {'device': 'cuda'}, "device is 'cuda', and torch sees no GPU"),
+        (TINY, {'device': 'gpu'}, "device is 'gpu', expected 'cpu', 'cuda'"),
         (TINY, {'color': 'grb'}, "color is 'grb', expected 'rgb', or 'bgr'"),
         (TINY, {'policy': {'patience': 0}}, 'policy.patience is 0'),
         (TINY, {'backend': 'tensorrt'}, 'tensorrt'),
@@ -161,6 +162,25 @@ def test_videos_are_iterated_with_their_first_frame(small, clip, results, tmp_pa
     bgr = Tracker(*small, color='bgr')
     assert_equal(list(bgr.track(tmp_path, box))[1:], results)  # files have their own order
     assert_equal(list(bgr.track(iter(clip.frames), box))[1:], results)
+
+
+def test_videos_that_are_tracked_at_the_same_time_do_not_disturb_each_other(small, clip, results):
+    frames, box = clip.frames[..., ::-1], clip.boxes_xywh[0]
+    tracker = Tracker(*small)
+    tracker.init(frames[0], box)
+    one, other = tracker.track(frames, box), tracker.track(frames[::-1], box + [20, 10, 0, 0])
+    rows = [(a, tracker.update(frame)) for frame, a, _ in zip(frames, one, other)][1:]
+    assert_equal([a for a, _ in rows], results)
+    assert_equal(follow(tracker, frames, box), results)
+
+
+@pytest.mark.parametrize('color', ['rgb', 'bgr'])
+@pytest.mark.parametrize(
+    'convert', [np.ndarray.tolist, lambda frame: __import__('torch').tensor(frame)]
+)
+def test_frames_that_are_no_arrays_are_refused(small, clip, color, convert):
+    with pytest.raises(TypeError, match='expected a numpy uint8 array'):
+        Tracker(*small, color=color).init(convert(clip.frames[0]), clip.boxes_xywh[0])
 
 
 def test_several_targets_are_lists(small, clip, results):

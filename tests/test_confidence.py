@@ -84,6 +84,18 @@ def test_a_target_is_lost_after_patience_and_back_after_confirmation():
     assert states == [UNCERTAIN, UNCERTAIN, UNCERTAIN, LOST, LOST, LOST, LOST, TRACKED]
 
 
+def test_a_lost_target_is_looked_at_closely_where_there_may_be_one():
+    """A box that is not believed to be lost stays, at the usual width, though not yet tracked."""
+    memory, other = TargetMemory(anchor_xywh=BOX), (90, 60, 30, 24)
+    searches = []
+    for confidence in (0.1, 0.1, 0.1, 0.2, 0.1, 0.5):
+        POLICY.step(memory, confidence, other)
+        searches.append(POLICY.next_search(memory, other))
+    away, close = (BOX, POLICY.lost_search_scale), (other, 1.0)
+    assert searches == [close, away, away, close, away, close]
+    assert memory.state is LOST
+
+
 @pytest.mark.parametrize('changes', [{'patience': 1, 'confirm': 1}, {'patience': 3}])
 def test_thresholds_are_inclusive_above_and_exclusive_below(changes):
     policy = replace(POLICY, **changes)

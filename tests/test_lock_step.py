@@ -16,7 +16,7 @@ from small_tracker import MODEL, lively_tracker
 
 from mmtrack_mixformerv2.models.inference import InferenceNetwork
 from mmtrack_mixformerv2.models.torch_predictor import TorchPredictor
-from mmtrack_mixformerv2.tracking import SequenceTracker, TrackingSettings, lock_step
+from mmtrack_mixformerv2.tracking import SequenceTracker, TargetState, TrackingSettings, lock_step
 from mmtrack_mixformerv2.tracking.lock_step import Failure, LockStep
 
 LENGTHS = (9, 1, 14, 5, 11, 2)
@@ -115,6 +115,23 @@ def test_every_sequence_is_tracked_as_if_alone(clips, count, online):
     assert not failures and [len(boxes[i]) for i in range(len(clips))] == list(LENGTHS)
     for number, one in enumerate(clips):
         np.testing.assert_array_equal(boxes[number], alone(loop, one))
+
+
+def test_a_policy_sees_in_lock_step_what_it_sees_alone(clips):
+    levels = dict(tracked_above=0.7, uncertain_below=0.6, lost_below=0.5, patience=1)
+    loop = tracker(Batches(), policy=levels)
+    engine, found = LockStep(loop, read, 3), [[] for _ in clips]
+    for events in engine.run(range(len(clips)), lambda number: clips[number]):
+        for event in events:
+            found[event.sequence].append(event.result)
+    for results, one in zip(found, clips):
+        state = loop.init(one.frames[0], one.boxes_xywh[0])
+        for result, frame in zip(results[1:], one.frames[1:]):
+            expected = loop.track(frame, state)
+            np.testing.assert_array_equal(result.box_xywh, expected.box_xywh)
+            assert result[1:] == expected[1:]
+    states = {result.state for results in found for result in results[1:]}
+    assert states >= {TargetState.TRACKED, TargetState.LOST}
 
 
 def test_one_forward_serves_all_and_places_are_filled_again(clips):

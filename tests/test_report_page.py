@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 from small_tracker import annotated_test, write_small_tracker
+from toy_graphs import write_toy
 
 from mmtrack_mixformerv2.cli import main
 from mmtrack_mixformerv2.engine import ReportHook
@@ -317,6 +320,8 @@ def test_what_cannot_be_reported_is_refused(tmp_path):
         write_report(path, [*frames, frames[0][::2, ::2]], [bare_track('a')])
     with pytest.raises(ValueError, match='at least 1 frame'):
         AlbumLimits(frames=0)
+    with pytest.raises(ValueError, match='a size above 0'):
+        AlbumLimits(megabytes=float('nan'))
     assert not list(tmp_path.iterdir())
     path.write_text('<html>of somebody else</html>')
     with pytest.raises(ValueError, match='exists and is no report'):
@@ -354,6 +359,33 @@ def test_the_command_tracks_with_two_trackers_and_keeps_attention(pictures, tmp_
     assert first['boxes'] == second['boxes'] and still['boxes'] == [[60, 40, 40, 40]] * 8
     assert first['states'][1] is not None and len(first['edges']) == 7
     assert still['overlap'] == [1] * 8
+
+
+def test_models_that_cannot_be_explained_need_neither_torch_nor_openmmlab(pictures, tmp_path):
+    toy, out = write_toy(tmp_path / 'toy'), tmp_path / 'page.html'
+    argv = [
+        'report',
+        str(pictures),
+        '--init',
+        '60,40,40,40',
+        '--max-frames',
+        '3',
+        '--out',
+        str(out),
+    ]
+    argv += ['--model', 'still', '--against', str(toy), '--quiet']
+    code = """
+import sys
+sys.modules['torch'] = sys.modules['mmengine'] = None
+from mixformerv2_cli import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, '-c', code, *argv], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    data = read_data(out)
+    assert data['count'] == 3 and [len(track['boxes']) for track in data['tracks']] == [3, 3]
+    (note,) = data['notes']  # and none that the video ended early
+    assert note.startswith('No attention of toy: an exported model does not give it')
 
 
 def test_the_command_shows_results_that_are_files(pictures, tmp_path):
@@ -455,7 +487,7 @@ def test_the_hook_writes_the_same_boxes_in_both_test_loops(tested, tmp_path):
 
 def test_the_hook_explains_the_sequences_that_are_named(tested, tmp_path):
     name = 'GOT-10k_Train_000002'
-    _, pages = run_test(tested, tmp_path, LOCK_STEP, sequences=[name], explain_every=2)
+    _, pages = run_test(tested, tmp_path, LOCK_STEP, sequences=name, explain_every=2)
     assert list(pages) == [name]
     (track,) = pages[name]['tracks']
     assert list(track['explanations']) == ['1', '2', '4'] and len(track['edges']) == 5

@@ -13,7 +13,7 @@ pytest.importorskip('openvino')
 from toy_graphs import GRAPHS, INFO, write_graph, write_toy, write_toy_ir
 
 from mmtrack_mixformerv2.runtime import ExportedModelError, ModelInfo, open_predictor
-from mmtrack_mixformerv2.tracking import TrackingSettings
+from mmtrack_mixformerv2.tracking import ConfidenceModel, StatePolicy, TrackingSettings
 from mmtrack_mixformerv2.version import __version__
 
 STRINGS = INFO.to_strings()
@@ -30,7 +30,14 @@ class TestInfo:
         odd = TrackingSettings(
             search_factor=4, template_factor=0.1 + 0.2, max_score_decay=1 - 1e-16
         )
-        for info in (INFO, dataclasses.replace(INFO, settings=odd, cache=('a', 'b', 'c'))):
+        judging = TrackingSettings(
+            confidence=ConfidenceModel(0.1 + 0.2, 0.7, -2.0, 'clips, "hidden"'),
+            policy=StatePolicy(patience=7, lost_search_scale=1.25),
+        )
+        infos = [
+            dataclasses.replace(INFO, settings=one, cache=tuple('abc')) for one in (odd, judging)
+        ]
+        for info in (INFO, *infos):
             strings = info.to_strings()
             assert all(isinstance(text, str) for pair in strings.items() for text in pair)
             assert ModelInfo.from_strings({**strings, 'later': 'key'}, 'file') == info
@@ -63,6 +70,10 @@ class TestInfo:
             ({'search_size': '12.5'}, 'm.onnx has metadata that is not valid: .*12.5'),
             ({'update_interval': '0'}, 'm.onnx has .*update_interval is 0.* export the checkpoint'),
             ({'clip_margin': 'wide'}, 'm.onnx has metadata that is not valid: .*wide'),
+            ({'policy': '{"patience": 0}'}, 'm.onnx has .*policy.patience is 0'),
+            ({'policy': '{"later": 0}'}, "m.onnx has .*unexpected keyword argument 'later'"),
+            ({'confidence': '[1]'}, 'm.onnx has .*confidence is .1., expected a ConfidenceModel'),
+            ({'confidence': 'high'}, 'm.onnx has metadata that is not valid'),
             ({'dtype': 'int4'}, "m.onnx has .*dtype is 'int4'"),
         ],
     )

@@ -164,6 +164,23 @@ def test_a_video_that_hides_its_target_is_its_own_negative(sets):
     assert searches == HIDDEN
 
 
+def test_hidden_targets_are_looked_for_where_they_were_last(sets):
+    weights, last_seen = np.eye(3)[GOT10K], {3: 2, 5: 4}
+    dataset = ScoreTripletDataset(
+        sets, [], weights=weights, negative_prob=1, hidden_box='last_seen'
+    )
+    for results in samples(dataset, 40):
+        boxes = dataset.annotations(GOT10K, results['video_id'][-1]).boxes
+        frame = last_seen[results['frame_id'][-1]]
+        np.testing.assert_array_equal(results['gt_bboxes'][-1], boxes[frame : frame + 1])
+
+
+def test_a_target_that_was_never_seen_is_looked_for_in_the_middle(sets):
+    dataset = ScoreTripletDataset(sets, [], hidden_box='last_seen')
+    boxes = np.ones((4, 4), np.float32)
+    assert dataset._box_where_hidden(boxes, np.array([2, 3]), 1) is None
+
+
 @pytest.mark.parametrize('kind', [TRACKINGNET, COCO])
 def test_other_negatives_show_the_target_of_another_sequence(sets, kind):
     weights = np.eye(3)[kind] * 3 + 1  # mostly, so that many pairs are of this kind
@@ -265,6 +282,7 @@ def test_samples_are_a_function_of_their_key(sets):
     [
         ('all', dict(negative_prob=1.5), r'negative_prob must be in \[0, 1\], got 1.5'),
         ('all', dict(weights=[1]), 'one weight per dataset'),
+        ('all', dict(hidden_box='left'), "hidden_box is 'left', expected one of middle, last_seen"),
         ('one', dict(), 'negative samples need a second sequence'),
     ],
 )

@@ -31,7 +31,7 @@ from mmtrack_mixformerv2.engine import (
 
 TRAINING = next(
     (Path(__file__).resolve().parents[1] / 'configs' / 'mixformerv2').glob(
-        'mixformerv2-tiny_*_synthetic.py'
+        'mixformerv2-tiny_1xb*_synthetic.py'
     )
 )
 

@@ -14,6 +14,7 @@ from tools_loader import load_tool
 
 from mmtrack_mixformerv2.datasets.annotated_got10k import AnnotatedGOT10kDataset
 from mmtrack_mixformerv2.synthetic.difficulty import PRESETS, make_difficulty
+from mmtrack_mixformerv2.synthetic.hiding import MAX_HIDDEN, MIN_HIDDEN, plan_hidings
 from mmtrack_mixformerv2.synthetic.objects import make_object
 from mmtrack_mixformerv2.synthetic.scene import Scene
 from mmtrack_mixformerv2.synthetic.sequence import RenderedSequence, cover_class, render_sequence
@@ -280,6 +281,61 @@ def test_wrong_difficulty(preset, overrides, message):
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         render_sequence(**{**dict(seed=0, index=0), **arguments})
+
+
+# Targets that disappear
+
+# Frame 9 of `render_sequence(3, 4, PRESET, 24, (128, 96))`: box, cover and mean colour, as they
+# were before there was `hiding`.
+PRESET_FRAMES = {
+    'easy': ([77.094, 9.027, 20.098, 10.897], 8, [100.58, 75.7, 65.79]),
+    'medium': ([77.515, 6.574, 14.905, 8.521], 8, [101.03, 73.02, 60.63]),
+    'hard': ([74.314, 1.838, 11.336, 7.371], 8, [90.61, 65.23, 60.62]),
+}
+
+
+@pytest.mark.parametrize('preset', PRESET_FRAMES)
+def test_older_presets_are_as_they_were(preset):
+    """Rendered sets can be made again, and resumed, whatever options are added."""
+    sequence, (box, cover, colour) = render_sequence(3, 4, preset, 24, SIZE), PRESET_FRAMES[preset]
+    np.testing.assert_allclose(sequence.boxes_xywh[9], box, atol=1e-3)
+    assert sequence.cover[9] == cover
+    # Of all pixels; another release of OpenCV may round a few of them in another way.
+    np.testing.assert_allclose(sequence.frames[9].mean(axis=(0, 1)), colour, atol=0.05)
+    settings = RenderSettings(3, PRESETS[preset], dict(train=24, val=24), SIZE)
+    assert 'hiding' not in settings.as_record([])['difficulty']
+
+
+@pytest.mark.parametrize('frames, size', [(80, (320, 240)), (24, (256, 192))])
+def test_targets_disappear_when_planned_and_come_back(frames, size):
+    kinds = set()
+    for index in range(4):
+        sequence = render_sequence(5, index, 'occlusion', frames, size)
+        (plan,) = plan_hidings(np.random.default_rng([5, index, 150]), frames, 1)
+        kinds.add(plan.leaves)
+        assert MIN_HIDDEN <= plan.stop - plan.start <= MAX_HIDDEN
+        assert sequence.absence[plan.start : plan.stop].all()
+        assert sequence.cover[0] >= 7
+        assert sequence.cover[plan.stop :].max() >= (7 if frames == 80 else 1)
+        assert sequence.cover[: plan.start].max() == 8
+    assert kinds == {False, True}
+
+
+def test_hiding_changes_nothing_before_it():
+    shown = render_sequence(5, 1, make_difficulty('occlusion', hiding=0), 60, SIZE)
+    hidden = render_sequence(5, 1, 'occlusion', 60, SIZE)
+    (plan,) = plan_hidings(np.random.default_rng([5, 1, 150]), 60, 1)
+    assert plan.leaves and plan.start > 15
+    np.testing.assert_array_equal(shown.frames[:5], hidden.frames[:5])
+    np.testing.assert_array_equal(shown.boxes_xywh[-1], hidden.boxes_xywh[-1])
+
+
+def test_short_sequences_hide_nothing():
+    assert plan_hidings(np.random.default_rng(0), 19, 1.0) == []
+    assert plan_hidings(np.random.default_rng(0), 60, 0.0) == []
+    plans = plan_hidings(np.random.default_rng(0), 240, 1.0)
+    assert len(plans) == 4
+    assert all(a.stop + 10 < b.start for a, b in zip(plans, plans[1:]))
 
 
 # Textures

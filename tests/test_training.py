@@ -19,7 +19,7 @@ from mmtrack_mixformerv2.engine import (
 )
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'mixformerv2'
-TRAINING = next(CONFIG.glob('mixformerv2-tiny_*_synthetic.py'))
+TRAINING = next(CONFIG.glob('mixformerv2-tiny_1xb*_synthetic.py'))
 
 
 def config(data: Path, work_dir: Path, epochs: int = 2, **changes) -> Config:

@@ -123,6 +123,8 @@ def test_generated_clips_are_what_was_asked_for():
     assert clip.count == 4 and check_box(clip, clip.truth_xywh[0])
     with pytest.raises(ValueError, match='whole number from 0'):
         render_clip('easy', 1.5)
+    with pytest.raises(ValueError, match='whole number from 0'):
+        render_clip('easy', float('inf'))
     with pytest.raises(ValueError, match="'simple' is no kind of clip; choose from easy"):
         render_clip('simple', 0)
 

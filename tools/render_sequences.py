@@ -28,6 +28,9 @@ examples:
   harder turns, but no occlusion, and textures from your own pictures:
     python tools/render_sequences.py --out data/turns --train 500 --rotation 90 --occlusion 0 \\
         --photos ~/Pictures
+  targets that disappear wholly for a while, and come back:
+    python tools/render_sequences.py --out data/occlusion --val 60 --val-frames 80 \\
+        --difficulty occlusion
 
 An interrupted run is resumed by repeating the command, and more sequences are added by raising
 --train or --val: what is there already is kept. A folder that holds anything else, or sequences of
@@ -55,6 +58,7 @@ OPTION_HELP = dict(
     noise='standard deviation of the sensor noise, gray levels',
     size_min='smallest mean target size, share of the square root of the area of the frame',
     size_max='largest mean target size, in the same unit',
+    hiding='probability that the target is wholly out of sight for 8 to 25 frames, per 60 frames',
 )
 
 
@@ -112,7 +116,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='medium',
         help='preset (default medium); the options below replace single values of it',
     )
-    group = parser.add_argument_group('single options of the difficulty, for easy / medium / hard')
+    group = parser.add_argument_group(
+        f'single options of the difficulty, with the values of {" / ".join(PRESETS)}'
+    )
     for field in fields(Difficulty):
         values = ' / '.join(f'{getattr(preset, field.name):g}' for preset in PRESETS.values())
         kind = int if field.name == 'distractors' else float

@@ -16,6 +16,7 @@ _base_ = [
 ]
 
 model = dict(
+    score_head=None,  # mixformerv2-tiny_score_synthetic.py adds it afterwards
     losses=dict(
         loss_l1=dict(type='mmdet.L1Loss', loss_weight=5.0),
         loss_iou=dict(type='EdgeCIoULoss', loss_weight=2.0),

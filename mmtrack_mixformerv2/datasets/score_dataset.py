@@ -73,12 +73,17 @@ class ScoreTripletDataset(SampledTripletDataset):
         datasets: See :class:`SampledTripletDataset`.
         pipeline: See :class:`SampledTripletDataset`; reads frames with :class:`LoadFrames`.
         negative_prob: Probability that a sample is negative.
+        hidden_box: Around what a frame that hides its target is cropped: ``'middle'`` (published)
+            or ``'last_seen'``, the box of the last frame before it that shows the target, which is
+            where a tracker looks then (the middle if there is none).
         kwargs: See :class:`SampledTripletDataset`; ``gap_growth`` is not used.
 
     Raises:
-        ValueError: As :class:`SampledTripletDataset`, or if ``negative_prob`` is out of range, or
-            there is no second sequence for the negative samples.
+        ValueError: As :class:`SampledTripletDataset`, or if ``negative_prob`` is out of range,
+            ``hidden_box`` is unknown, or there is no second sequence for the negative samples.
     """
+
+    HIDDEN_BOXES = ('middle', 'last_seen')
 
     def __init__(
         self,
@@ -86,12 +91,18 @@ class ScoreTripletDataset(SampledTripletDataset):
         pipeline: Sequence[dict],
         *,
         negative_prob: float = 0.5,
+        hidden_box: str = 'middle',
         **kwargs,
     ) -> None:
         if not 0 <= negative_prob <= 1:
             raise ValueError(f'negative_prob must be in [0, 1], got {negative_prob}.')
+        if hidden_box not in self.HIDDEN_BOXES:
+            raise ValueError(
+                f'hidden_box is {hidden_box!r}, expected one of {", ".join(self.HIDDEN_BOXES)}.'
+            )
         super().__init__(datasets, pipeline, **kwargs)
         self.negative_prob = negative_prob
+        self.hidden_box = hidden_box
         shares = np.diff(self._cumulative_weights, prepend=0)
         if negative_prob > 0 and sum(len(d) for d, s in zip(self.datasets, shares) if s > 0) < 2:
             raise ValueError(
@@ -134,7 +145,7 @@ class ScoreTripletDataset(SampledTripletDataset):
             frame = int(hidden[rng.integers(len(hidden))])
             return {
                 **self._describe_frames(dataset_index, video, [frame]),
-                'gt_bboxes': [None],
+                'gt_bboxes': [self._box_where_hidden(boxes, visible_frames, frame)],
             }
         other_dataset = self._choose_dataset(rng)
         other_video = int(rng.integers(len(self.datasets[other_dataset])))
@@ -143,6 +154,16 @@ class ScoreTripletDataset(SampledTripletDataset):
             return None
         frame = int(usable[rng.integers(len(usable))])
         return self._describe_frames(other_dataset, other_video, [frame])
+
+    def _box_where_hidden(
+        self, boxes: np.ndarray, visible_frames: np.ndarray, frame: int
+    ) -> np.ndarray | None:
+        """``(1, 4)`` xyxy around which the search region is cut, or None for the middle."""
+        before = np.searchsorted(visible_frames, frame)
+        if self.hidden_box == 'middle' or before == 0:
+            return None
+        last = visible_frames[before - 1]
+        return boxes[last : last + 1].copy()
 
 
 def has_size(boxes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How hard the rendered sequences are: one number per kind of difficulty, and three presets."""
+"""How hard the rendered sequences are: one number per kind of difficulty, and some presets."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Difficulty:
         deformation: Amplitude of the wobble of soft targets, as a share of half the target.
         occlusion: Probability that an occluder passes, for each 20 frames.
         leaving: Probability that the target leaves the frame once.
+        hiding: Probability that the target is wholly out of sight for 8 to 25 frames and comes
+            back, for each 60 frames.
         distractors: Largest number of moving look-alikes.
         blur: Motion blur and defocus, 0 (none) to 1 (long exposure).
         illumination: Change of brightness, contrast and colour over the sequence, 0 to 1.
@@ -44,13 +46,14 @@ class Difficulty:
     noise: float = 5.0
     size_min: float = 0.09
     size_max: float = 0.36
+    hiding: float = 0.0
 
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f'{field.name}={value} but a difficulty option is a number >= 0.')
-        for name in ('occlusion', 'leaving', 'blur', 'illumination', 'clutter', 'camera'):
+        for name in ('occlusion', 'leaving', 'hiding', 'blur', 'illumination', 'clutter', 'camera'):
             if getattr(self, name) > 1:
                 raise ValueError(f'{name}={getattr(self, name)} but it lies between 0 and 1.')
         if int(self.distractors) != self.distractors:
@@ -96,11 +99,13 @@ PRESETS = {
         noise=10,
         size_min=0.07,
     ),
+    # Medium, but the target always disappears for a while, and is small enough to be covered.
+    'occlusion': Difficulty(hiding=1, leaving=0, distractors=1, size_max=0.24),
 }
 
 
 def make_difficulty(preset: str = 'medium', **overrides: float) -> Difficulty:
-    """A preset (``'easy'``, ``'medium'``, ``'hard'``) with single options replaced.
+    """A preset (``'easy'``, ``'medium'``, ...) with single options replaced.
 
     Raises:
         ValueError: If the preset or an option is unknown, or a value is out of range.

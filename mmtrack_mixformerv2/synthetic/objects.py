@@ -202,6 +202,23 @@ def _cluster(rng):
     return parts
 
 
+def make_screen(
+    seed: Sequence[int], half_size: float, photographs: Sequence[np.ndarray] = ()
+) -> SpriteObject:
+    """A solid plate with rounded corners, which hides all that is behind it.
+
+    Args:
+        seed: For ``np.random.default_rng``.
+        half_size: Half the larger side at which it will be drawn, in pixels.
+        photographs: uint8 BGR images to cut textures from.
+    """
+    rng = np.random.default_rng(seed)
+    resolution = float(max(half_size, 8))
+    side = int(2.4 * resolution) + 2 * PAD + 2
+    texture = random_texture(rng, side, side, photographs)
+    return SpriteObject((_make_part(rng, rounded_box(1, 1, 10.0, 96), texture, resolution),))
+
+
 def make_object(
     shape_seed: Sequence[int],
     texture_seed: Sequence[int],

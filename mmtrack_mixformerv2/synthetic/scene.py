@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from .difficulty import Difficulty
+from .hiding import leave_frame, plan_hidings, slide_screen
 from .motion import Actor, drift, wander
 from .objects import make_object
 from .sprites import (
@@ -61,6 +62,8 @@ class Scene:
         self.below, self.above = [], []
         self._add_distractors()
         self._add_occluders()
+        if difficulty.hiding:
+            self._hide_target()
         self._clear_first_frame()
         self._set_sensor()
 
@@ -173,6 +176,17 @@ class Scene:
                 self.exposure,
             )
             self.above.append(actor)
+
+    def _hide_target(self) -> None:
+        """Let the target disappear for a while; draws from a generator of its own."""
+        rng = np.random.default_rng(self._seeds(150))
+        for k, hiding in enumerate(plan_hidings(rng, self.num_frames, self.options.hiding)):
+            if hiding.leaves:
+                ramp = min(int(rng.integers(4, 10)), hiding.start - 1)
+                leave_frame(self.target, hiding, self.size, ramp)
+            else:
+                seeds = self._seeds(151 + k)
+                self.above.append(slide_screen(rng, self.target, hiding, seeds, self.photographs))
 
     def _clear_first_frame(self) -> None:
         """Leave out what would hide the target in the first frame, which shows what to follow."""

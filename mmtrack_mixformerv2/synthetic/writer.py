@@ -82,6 +82,8 @@ class RenderSettings:
     def as_record(self, photographs: Sequence[Path]) -> dict:
         """Plain values for ``settings.json``."""
         record = asdict(self)
+        if not self.difficulty.hiding:  # newer than the others: folders of before can be resumed
+            del record['difficulty']['hiding']
         record['size'] = list(self.size)
         return dict(
             record,

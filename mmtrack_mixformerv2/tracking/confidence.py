@@ -78,7 +78,7 @@ class ConfidenceModel:
 
 # For models that were not calibrated: the score as it is, or the spread alone.
 BY_SCORE = ConfidenceModel()
-BY_SPREAD = ConfidenceModel(bias=-4.0, score=0.0, spread=-2.0)
+BY_SPREAD = ConfidenceModel(bias=-2.0, score=0.0, spread=-2.0)
 
 
 def features(score: float | None, edges: np.ndarray | None) -> tuple[float, float]:
@@ -117,12 +117,14 @@ class TargetMemory:
     Attributes:
         state: After the last frame.
         streak: Frames in a row that speak for a change of the state.
+        promising: Whether the last box of a lost target is worth a closer look.
         anchor_xywh: Last box that was tracked, image pixels.
     """
 
     anchor_xywh: Sequence[float]
     state: TargetState = TargetState.TRACKED
     streak: int = 0
+    promising: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ class StatePolicy:
     ``tracked_above``; it is lost after ``patience`` frames in a row below ``lost_below``, and
     tracked again after ``confirm`` frames in a row that reach ``tracked_above``. While it is lost,
     the search region is ``lost_search_scale`` times as wide and lies where the target was tracked
-    last, unless the last frame gave a candidate; templates are replaced only in tracked frames.
+    last, but where a box reaches ``lost_below``: that is looked at closely, in the next frame, in a
+    region of the usual width. Templates are replaced only in tracked frames. The defaults are the
+    best of some that were tried on rendered sequences, see ``docs/states.md``.
 
     Attributes:
         tracked_above: Confidence in [0, 1].
@@ -151,7 +155,7 @@ class StatePolicy:
     uncertain_below: float = 0.4
     lost_below: float = 0.25
     patience: int = 4
-    confirm: int = 2
+    confirm: int = 1
     lost_search_scale: float = 1.5
 
     def __post_init__(self) -> None:
@@ -176,12 +180,13 @@ class StatePolicy:
         sure = confidence >= self.tracked_above
         if memory.state is TargetState.LOST:
             memory.streak = memory.streak + 1 if sure else 0
+            memory.promising = confidence >= self.lost_below
             if memory.streak >= self.confirm:
                 memory.state, memory.streak = TargetState.TRACKED, 0
         elif confidence < self.lost_below:
             memory.state, memory.streak = TargetState.UNCERTAIN, memory.streak + 1
             if memory.streak >= self.patience:
-                memory.state, memory.streak = TargetState.LOST, 0
+                memory.state, memory.streak, memory.promising = TargetState.LOST, 0, False
         else:
             memory.streak = 0
             if sure:
@@ -195,6 +200,6 @@ class StatePolicy:
         self, memory: TargetMemory, box_xywh: Sequence[float]
     ) -> tuple[Sequence[float], float]:
         """Around which box the next search region lies, and how many times as wide it is."""
-        if memory.state is TargetState.LOST and not memory.streak:
+        if memory.state is TargetState.LOST and not memory.promising:
             return memory.anchor_xywh, self.lost_search_scale
         return box_xywh, 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,8 +34,7 @@ class Tracker:
             )
         self.loop = loop
         self.color = color
-        self._states: list[SequenceState] | None = None
-        self._several = False
+        self._targets: _Targets | None = None
 
     def init(self, frame: np.ndarray, box: Sequence) -> None:
         """Start anew with the first frame.
@@ -48,7 +48,7 @@ class Tracker:
             TypeError: If the frame is not a uint8 array.
             ValueError: If the frame's shape or a box is not usable.
         """
-        self._init(_to_rgb(frame, self.color), box)
+        self._targets = self._start(_to_rgb(frame, self.color), box)
 
     def update(self, frame: np.ndarray) -> TrackResult | list[TrackResult]:
         """Find the target in the next frame, or each of them, in the order of their boxes.
@@ -60,10 +60,14 @@ class Tracker:
             TypeError: If the frame is not a uint8 array.
             ValueError: If the frame has another size than the first one.
         """
-        return self._update(_to_rgb(frame, self.color))
+        if self._targets is None:
+            raise RuntimeError('update came before init; call init(first_frame, box) first.')
+        return self._follow(_to_rgb(frame, self.color), self._targets)
 
     def track(self, source: Source, box: Sequence) -> Iterator[TrackResult | list[TrackResult]]:
         """Track through a video.
+
+        It does not disturb what :meth:`init` has started, nor another call that is under way.
 
         Args:
             source: What :func:`~mmtrack_mixformerv2.video.open_source` takes: a file, a folder of
@@ -83,10 +87,10 @@ class Tracker:
             first = next(frames, None)
             if first is None:
                 raise ValueError(f'{frames.shown} has no frames, expected at least one')
-            self._init(_to_rgb(first, color), box)
+            targets = self._start(_to_rgb(first, color), box)
             yield self.first_result(box)
             for frame in frames:
-                yield self._update(_to_rgb(frame, color))
+                yield self._follow(_to_rgb(frame, color), targets)
 
     def first_result(self, box: Sequence) -> TrackResult | list[TrackResult]:
         """What the first frame gives: the given box, or boxes, and no more."""
@@ -97,21 +101,25 @@ class Tracker:
         ]
         return rows if _are_rows(box) else rows[0]
 
-    def _init(self, frame: np.ndarray, box: Sequence) -> None:
+    def _start(self, frame: np.ndarray, box: Sequence) -> _Targets:
         several = _are_rows(box)
-        self._states = self.loop.init_targets(frame, box if several else [box])
-        self._several = several
+        return _Targets(self.loop.init_targets(frame, box if several else [box]), several)
 
-    def _update(self, frame: np.ndarray) -> TrackResult | list[TrackResult]:
-        if self._states is None:
-            raise RuntimeError('update came before init; call init(first_frame, box) first.')
-        results = self.loop.track_targets(frame, self._states)
-        return results if self._several else results[0]
+    def _follow(self, frame: np.ndarray, targets: _Targets) -> TrackResult | list[TrackResult]:
+        results = self.loop.track_targets(frame, targets.states)
+        return results if targets.several else results[0]
+
+
+class _Targets(NamedTuple):
+    """What is followed in one video; ``several`` says whether it was given as rows of boxes."""
+
+    states: list[SequenceState]
+    several: bool
 
 
 def _to_rgb(frame: np.ndarray, color: str) -> np.ndarray:
     """A view of a frame in RGB; what is no frame of colours is left to the checks behind."""
-    if color == 'rgb' or np.ndim(frame) != 3:
+    if color == 'rgb' or not isinstance(frame, np.ndarray) or frame.ndim != 3:
         return frame
     return frame[..., 2::-1] if frame.shape[-1] == 4 else frame[..., ::-1]
 
