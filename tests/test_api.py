@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from small_tracker import write_small_tracker
 
@@ -92,6 +93,7 @@ def test_an_exported_model_is_a_folder_or_one_of_its_files(exported_tracker, cli
     [
         ('mixformerv2-tinny', {}, 'mixformerv2-tiny'),
         ('nowhere/config.py', {}, 'there is no config nowhere/config.py'),
+        ('nowhere/search.onnx', {}, 'there is no file nowhere/search.onnx'),
         ('CONFIG', {}, 'needs a checkpoint'),
         ('WEIGHTS', {}, 'is no config; pass its config first'),
         ('EXPORTED', {'backend': 'torch'}, 'is an exported model, which torch does not run'),
@@ -105,8 +107,6 @@ def test_an_exported_model_is_a_folder_or_one_of_its_files(exported_tracker, cli
     ],
 )
 def test_wrong_names_and_settings_say_what_to_do(model, options, message, small, request):
-    import torch
-
     if options.get('device') == 'cuda' and torch.cuda.is_available():
         pytest.skip('there is a GPU')
     if model == 'EXPORTED':
@@ -175,9 +175,7 @@ def test_videos_that_are_tracked_at_the_same_time_do_not_disturb_each_other(smal
 
 
 @pytest.mark.parametrize('color', ['rgb', 'bgr'])
-@pytest.mark.parametrize(
-    'convert', [np.ndarray.tolist, lambda frame: __import__('torch').tensor(frame)]
-)
+@pytest.mark.parametrize('convert', [np.ndarray.tolist, torch.from_numpy])
 def test_frames_that_are_no_arrays_are_refused(small, clip, color, convert):
     with pytest.raises(TypeError, match='expected a numpy uint8 array'):
         Tracker(*small, color=color).init(convert(clip.frames[0]), clip.boxes_xywh[0])
@@ -257,7 +255,10 @@ def test_a_log_is_the_same_after_json(results):
     'values',
     [{}, {'name': 'a'}, {'name': 'a', 'frames': [{}]}, {'name': 'a', 'frames': [3]},
      {'name': 'a', 'frames': [{'box_xywh': [1, 2, 3]}]},
-     {'name': 'a', 'frames': [{'box_xywh': [1, 2, 3, 4], 'state': 'gone'}]}],
+     {'name': 'a', 'frames': [{'box_xywh': [1, 2, 3, 4], 'state': 'gone'}]},
+     {'name': 'a', 'frames': [{'box_xywh': [1, 2, 3, 4], 'score': [1]}]},
+     {'name': 'a', 'frames': [{'box_xywh': [1, 2, 3, 4], 'edges': {
+         'probabilities': [[1, 2]], 'first': [1], 'last': [2]}}]}],
 )  # fmt: skip
 def test_what_is_no_log_is_refused(values):
     with pytest.raises(ValueError, match='expected|is not a valid'):

@@ -47,13 +47,13 @@ def test_golden_fading_student(rate):
     for index in (0, 2):
         backbone.blocks[index].gamma, backbone.blocks[index].fade = rate, PUBLISHED.fade
     cache = backbone.encode_template(torch.stack(templates, dim=1), out_layers=True)
-    features = backbone.encode_search(
-        make_input('search', (2, 3, 64, 64)), cache, out_layers=True
-    )
+    features = backbone.encode_search(make_input('search', (2, 3, 64, 64)), cache, out_layers=True)
     published_order = [0, 2, 1, 3]  # left, right, top, bottom
     worst = (
-        features.tokens[:, published_order] - torch.from_numpy(golden[f'rate{rate}_pred_tokens'])
-    ).abs().max()
+        (features.tokens[:, published_order] - torch.from_numpy(golden[f'rate{rate}_pred_tokens']))
+        .abs()
+        .max()
+    )
     for i, layer in enumerate(features.layers):
         tokens = features.layers[i][:, -4:][:, published_order]
         sequence = torch.cat([cache.layers[i], layer[:, :-4], tokens], dim=1)

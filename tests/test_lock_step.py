@@ -125,6 +125,7 @@ def test_a_policy_sees_in_lock_step_what_it_sees_alone(clips):
         for event in events:
             found[event.sequence].append(event.result)
     for results, one in zip(found, clips):
+        assert results[0].state is TargetState.TRACKED
         state = loop.init(one.frames[0], one.boxes_xywh[0])
         for result, frame in zip(results[1:], one.frames[1:]):
             expected = loop.track(frame, state)

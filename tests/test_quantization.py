@@ -46,7 +46,9 @@ def predict(folder: Path, crops, backend: str) -> np.ndarray:
     """``(crops, 5)``: boxes in pixels of the crop, and scores."""
     predictor, rows = open_predictor(folder, backend=backend), []
     for one in crops:
-        box, score, _ = predictor.predict(one.search, predictor.encode_templates(list(one.templates)))
+        box, score, _ = predictor.predict(
+            one.search, predictor.encode_templates(list(one.templates))
+        )
         rows.append([*box * SIZES['search_size'], score])
     return np.array(rows)
 

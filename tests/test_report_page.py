@@ -318,6 +318,13 @@ def test_what_cannot_be_reported_is_refused(tmp_path):
         write_report(path, frames, [bare_track('a')] * 2, explanations=[None])
     with pytest.raises(ValueError, match=r'frame 3 is 80 x 60 px, expected 160 x 120'):
         write_report(path, [*frames, frames[0][::2, ::2]], [bare_track('a')])
+    for frame, message in (
+        (frames[0][:0], 'expected uint8 BGR'),
+        (frames[0].tolist(), 'frame 0 is int64'),
+        (np.zeros((70_000, 2, 3), np.uint8), '2 x 70000 px are too much'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            write_report(path, [frame], [bare_track('a', 1)])
     with pytest.raises(ValueError, match='at least 1 frame'):
         AlbumLimits(frames=0)
     with pytest.raises(ValueError, match='a size above 0'):
@@ -326,7 +333,7 @@ def test_what_cannot_be_reported_is_refused(tmp_path):
     path.write_text('<html>of somebody else</html>')
     with pytest.raises(ValueError, match='exists and is no report'):
         check_destination(path)
-    write_report(path, frames, [bare_track('a', 3)])
+    write_report(path, frames, [bare_track('a', 3)], rate=float('nan'))  # as some files claim
     check_destination(path)
 
 
@@ -433,6 +440,7 @@ def test_an_interrupted_run_has_a_page(monkeypatch, tmp_path):
         (['clip', '--init', '1,2,30,40', '--out', 'clip'], 'clip is a folder'),
         (['clip', '--init', '1,2,30,40', '--out', 'clip/000.png'], 'is no report'),
         (['clip', '--results', 'none.json'], 'none.json'),
+        (['clip', '--init', '1,2,30,40', '--model', 'still', '--checkpoint', 'a'], 'is a baseline'),
         (['clip', '--init', '1,2,30,40', '--width', '20', '--megabytes', '-1'], 'megabytes=-1'),
     ],
 )

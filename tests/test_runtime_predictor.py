@@ -100,7 +100,7 @@ def test_several_threads_may_use_one_predictor(predictor):
 
 def test_signals_are_handled_after_the_older_of_two_trackers_ended_first(folders):
     """In a process of its own, which OpenVINO would end."""
-    code = '''
+    code = """
 import signal, subprocess, sys
 from mmtrack_mixformerv2.runtime import open_predictor
 signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -108,7 +108,7 @@ first, second = (open_predictor(sys.argv[1], backend='openvino') for _ in range(
 del first
 del second
 subprocess.run([sys.executable, '-c', ''], check=True)
-'''
+"""
     command = [sys.executable, '-c', code, str(folders['onnx'])]
     subprocess.run(command, check=True)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .tracker import Tracker
+from .tracker import Tracker, open_tracker
 
 if TYPE_CHECKING:
-    from .loading import inference_sot, init_model, load_tracker, open_tracker
+    from .loading import inference_sot, init_model, load_tracker
 
 __all__ = ['Tracker', 'inference_sot', 'init_model', 'load_tracker', 'open_tracker']
 

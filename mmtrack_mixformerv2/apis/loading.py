@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 import torch
@@ -17,9 +17,11 @@ from mmtrack.structures import TrackDataSample
 
 from ..engine.strict_load_hook import load_whole
 from ..zoo import fetch_weights, find_model, resolve_checkpoint
-from .tracker import Model, Tracker
 
-__all__ = ['find_files', 'inference_sot', 'init_model', 'load_tracker', 'open_tracker']
+__all__ = ['find_files', 'inference_sot', 'init_model', 'load_tracker']
+
+
+Model = Union[str, os.PathLike, Config]
 
 
 class ModelFiles(NamedTuple):
@@ -68,22 +70,6 @@ def find_files(model: Model, checkpoint: str | os.PathLike | None = None) -> Mod
     return ModelFiles(name, config, str(resolve_checkpoint(checkpoint)))
 
 
-def open_tracker(config: Model, checkpoint: str | os.PathLike, **runtime: Any) -> Tracker:
-    """The published tracker: a :class:`Tracker` without states.
-
-    Args:
-        config: A test config, or its file.
-        checkpoint: File with the weights.
-        runtime: ``backend``, ``dtype``, ``compile``, ``exported``, ``num_threads``, as there.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a file cannot be read, does not fit, or the settings do not fit each other.
-        BackendNotInstalled: If a package is missing.
-    """
-    return Tracker(config, checkpoint, policy=None, **runtime)
-
-
 def load_tracker(
     cfg: Config, checkpoint: str | os.PathLike, device: str | None = None
 ) -> torch.nn.Module:
@@ -99,6 +85,12 @@ def load_tracker(
         ValueError: If it cannot be read or does not fit the model, or there is no such device.
     """
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device is {device!r}, expected 'cpu', 'cuda', or 'cuda:1' for the second GPU"
+        ) from error
     if device.startswith('cuda') and not torch.cuda.is_available():
         raise ValueError(f"device is {device!r}, and torch sees no GPU; choose 'cpu'")
     state = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', logger='silent')

@@ -6,18 +6,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import tracking
 from ..runtime.model_info import BACKENDS
 from ..tracking import SequenceTracker, StatePolicy, TrackingSettings
-from ..tracking.tracker import COLORS
+from ..tracking.tracker import check_color
 from ..zoo import fetch_weights, find_model, is_zoo_name
 
 if TYPE_CHECKING:
-    from mmengine.config import Config
-
-Model = Union[str, os.PathLike, 'Config']
+    from .loading import Model
 
 
 class Tracker(tracking.Tracker):
@@ -76,12 +74,9 @@ class Tracker(tracking.Tracker):
         num_threads: int = 0,
         device: str | None = None,
     ) -> None:
-        if color not in COLORS:
-            raise ValueError(
-                f"color is {color!r}, expected 'rgb', or 'bgr' for frames decoded by OpenCV"
-            )
+        check_color(color)  # before a model is loaded, as what is wrong with the policy
         changes = {} if policy == 'auto' else {'policy': policy}
-        TrackingSettings(**changes)  # what is wrong with it shows before a model is loaded
+        TrackingSettings(**changes)
         runtime = dict(
             backend=backend, dtype=dtype, compile=compile, exported=exported,
             num_threads=num_threads, device=device,
@@ -97,12 +92,35 @@ class Tracker(tracking.Tracker):
         super().__init__(SequenceTracker(loop.predictor, settings), color=color)
 
 
+def open_tracker(config: Model, checkpoint: str | os.PathLike, **runtime: Any) -> Tracker:
+    """The published tracker: a :class:`Tracker` without states.
+
+    Args:
+        config: A test config, or its file.
+        checkpoint: File with the weights.
+        runtime: ``backend``, ``dtype``, ``compile``, ``exported``, ``num_threads``, as there.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a file cannot be read, does not fit, or the settings do not fit each other.
+        BackendNotInstalled: If a package is missing.
+    """
+    return Tracker(config, checkpoint, policy=None, **runtime)
+
+
 def find_exported(model: Model) -> Path | None:
-    """The folder of an exported model, if that is what is named; the zoo may have some."""
+    """The folder of an exported model, if that is what is named; the zoo may have some.
+
+    Raises:
+        FileNotFoundError: If a file is named that is not there.
+        ValueError: If it is in the zoo, and cannot be fetched.
+    """
     if not isinstance(model, (str, os.PathLike)):
         return None
     path = Path(model)
     if path.suffix in ('.onnx', '.xml'):
+        if not path.is_file():
+            raise FileNotFoundError(f'there is no file {path}, expected one of an exported model')
         return path.parent
     if path.is_dir():
         return path

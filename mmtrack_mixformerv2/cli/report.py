@@ -145,12 +145,12 @@ def _track(
     first = next(source)
     validate_box(box, *first.shape[:2])  # before the models are loaded, which takes a while
     trackers = _open_trackers(args)
-    count = min(source.count or 0, args.max_frames or source.count or 0) or args.max_frames
+    count = _count(args, source)
     recording = Recording(trackers, box, every=args.every, limits=limits, count=count)
     code, notes = 0, []
     try:
         _record(args, recording, source, first)
-        if source.missing:
+        if source.missing and recording.album.count != args.max_frames:
             notes.append(f'The video ended early: it says it has {source.count} frames.')
     except KeyboardInterrupt:
         if recording.album.count < 2:
@@ -166,6 +166,11 @@ def _track(
     return code
 
 
+def _count(args: argparse.Namespace, source: FrameSource) -> int | None:
+    """Number of frames to come, if it is known."""
+    return min(filter(None, (source.count, args.max_frames)), default=None)
+
+
 def _record(
     args: argparse.Namespace, recording: Recording, source: FrameSource, first: np.ndarray
 ) -> None:
@@ -174,7 +179,7 @@ def _record(
     from tqdm import tqdm
 
     frames = islice(chain([first], source), args.max_frames)
-    total = args.max_frames or source.count
+    total = _count(args, source)
     for frame in tqdm(frames, total=total, unit='frame', desc=source.name, disable=args.quiet):
         recording.add(frame)
 
@@ -251,6 +256,8 @@ def _open_tracker(model: str, checkpoint: str | None, no_states: bool) -> tuple[
     from ..tracking import OpenCVTracker, StillBox
 
     if model in BASELINES:
+        if checkpoint is not None:
+            raise ValueError(f'{model} is a baseline, which has no checkpoint; leave it out')
         baseline = OpenCVTracker() if model == 'opencv' else StillBox()
         return baseline.name, baseline
     from ..apis import Tracker

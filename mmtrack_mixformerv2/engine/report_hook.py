@@ -39,7 +39,7 @@ class ReportHook(Hook):
     on. Sequences that an earlier run had finished have no page; test them with ``--restart``.
 
     Args:
-        sequences: How many, the first ones of the data set; or their names.
+        sequences: How many, the first ones of the data set; or their names, or a name.
         out_dir: Folder for the pages, in the work directory if it is no absolute path.
         explain_every: Keep attention of every so manyth frame; 0 for none.
         limits: Values of :class:`~mmtrack_mixformerv2.explain.frame_album.AlbumLimits`.
@@ -50,7 +50,7 @@ class ReportHook(Hook):
 
     def __init__(
         self,
-        sequences: int | Sequence[str] = 5,
+        sequences: int | str | Sequence[str] = 5,
         out_dir: str = 'reports',
         explain_every: int = 0,
         limits: dict[str, Any] | None = None,
@@ -60,7 +60,8 @@ class ReportHook(Hook):
                 f'sequences is {sequences} and explain_every {explain_every}, expected at least 1 '
                 'and 0'
             )
-        self.sequences, self.out_dir, self.explain_every = sequences, out_dir, explain_every
+        self.sequences = [sequences] if isinstance(sequences, str) else sequences
+        self.out_dir, self.explain_every = out_dir, explain_every
         self.limits = AlbumLimits(**limits or {})
         self._running: dict[int, list[TrackResult]] = {}
         self._written: set[int] = set()
@@ -85,7 +86,7 @@ class ReportHook(Hook):
         try:
             for index in self._chosen:
                 check_destination(self._path(runner, index))
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise EvaluationError(f'ReportHook: {error}') from error
 
     def after_test_iter(

@@ -29,7 +29,7 @@ class AlbumLimits:
     quality: int = 75
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.width < 16 or self.megabytes <= 0:
+        if self.frames < 1 or self.width < 16 or not self.megabytes > 0:  # NaN, too
             raise ValueError(
                 f'frames={self.frames}, width={self.width}, megabytes={self.megabytes} are the '
                 'limits of an album, expected at least 1 frame, 16 pixels and a size above 0.'
@@ -70,7 +70,8 @@ class FrameAlbum:
         Raises:
             ValueError: If its size is not that of the first frame, or it is no picture.
         """
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        frame = np.asarray(frame)
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise ValueError(
                 f'frame {self.count} is {frame.dtype} of shape {frame.shape}, expected uint8 BGR '
                 '(height, width, 3).'
@@ -117,7 +118,13 @@ class FrameAlbum:
 
 
 def encode_jpeg(picture: np.ndarray, quality: int) -> bytes:
-    """A BGR uint8 picture ``(height, width, 3)`` as a JPEG file."""
+    """A BGR uint8 picture ``(height, width, 3)`` as a JPEG file.
+
+    Raises:
+        ValueError: If it is larger than such a file can be.
+    """
     encoded, code = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert encoded
+    if not encoded:
+        height, width = picture.shape[:2]
+        raise ValueError(f'{width} x {height} px are too much for a JPEG picture; crop the frames')
     return code.tobytes()

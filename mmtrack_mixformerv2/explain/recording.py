@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..tracking import SequenceTracker, TargetState, TrackResult
+from ..tracking import SequenceTracker, TrackResult
 from ..tracking.track_log import TrackLog
 from .frame_album import AlbumLimits, FrameAlbum
 from .frame_explanation import FrameExplanation
@@ -88,11 +88,7 @@ class Recording:
 
     def _start(self, rgb: np.ndarray) -> list[TrackResult]:
         self._states = [one.init(rgb, self.box_xywh) for one in self.trackers.values()]
-        box = np.array(self.box_xywh, np.float64)
-        return [
-            TrackResult(box, None, False, TargetState.TRACKED if _has_policy(tracker) else None)
-            for tracker in self.trackers.values()
-        ]
+        return [_first_result(tracker, self.box_xywh) for tracker in self.trackers.values()]
 
     def _track(self, rgb: np.ndarray) -> list[TrackResult]:
         index = self.album.count
@@ -104,14 +100,19 @@ class Recording:
         ]
 
     def _explain(self, index: int, rgb: np.ndarray) -> None:
-        from .attention import explain_frame  # torch
-
         for number, (name, tracker) in enumerate(self.trackers.items()):
             if name in self.unexplained or not isinstance(tracker, SequenceTracker):
                 continue
+            if not hasattr(tracker.predictor, 'network'):
+                self.unexplained[name] = (
+                    'an exported model does not give it; use its config and checkpoint'
+                )
+                continue
+            from .attention import explain_frame  # torch, which may be missing where it is not used
+
             try:
                 explained = explain_frame(tracker, rgb, self._states[number])
-            except TypeError as error:  # of an exported model it cannot be read
+            except TypeError as error:  # of a backbone that cannot tell
                 self.unexplained[name] = str(error)
                 continue
             self.explanations[number][index] = explained
@@ -123,5 +124,7 @@ class Recording:
             self.album.pinned = {frame for one in self.explanations for frame in one}
 
 
-def _has_policy(tracker: SingleTracker) -> bool:
-    return isinstance(tracker, SequenceTracker) and tracker.settings.policy is not None
+def _first_result(tracker: SingleTracker, box_xywh: Sequence[float]) -> TrackResult:
+    if isinstance(tracker, SequenceTracker):
+        return tracker.first_result(box_xywh)
+    return TrackResult(np.array(box_xywh, np.float64), None, False)

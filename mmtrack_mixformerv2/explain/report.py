@@ -11,6 +11,7 @@ import errno
 import hashlib
 import html
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -78,7 +79,7 @@ def write_report(
     album = frames if isinstance(frames, FrameAlbum) else _fill(frames, limits, explained)
     if not album.count:
         raise ValueError('no frames, expected at least one.')
-    data = report_data(album, tracks, explained, truth, rate or None, notes)
+    data = report_data(album, tracks, explained, truth, _usable(rate), notes)
     title = title or ' and '.join(track.name for track in tracks)
     replace_file(path, render_page(title, data).encode(errors='replace'))  # names of files
     return Path(path)
@@ -101,6 +102,11 @@ def check_destination(path: str | os.PathLike) -> None:
         raise PermissionError(
             errno.EACCES, 'no permission to write into the folder', str(path.parent)
         )
+
+
+def _usable(rate: float | None) -> float | None:
+    """Files may claim a rate of 0 or NaN."""
+    return rate if rate and math.isfinite(rate) else None
 
 
 def _head(path: Path) -> str:

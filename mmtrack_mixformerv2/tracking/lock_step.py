@@ -205,7 +205,7 @@ class LockStep:
         if lane.state is None:
             box = np.asarray(lane.video.boxes_xywh[0], np.float64)
             lane.state = self.tracker.begin(frame, box)
-            lane.result = TrackResult(box, None, False)
+            lane.result = self.tracker.first_result(box)
             lane.encode = True
         else:
             lane.look = self.tracker.look(frame, lane.state)

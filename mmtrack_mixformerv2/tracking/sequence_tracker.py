@@ -158,6 +158,11 @@ class SequenceTracker:
         encode_all(self.predictor, changed, batch)
         return results
 
+    def first_result(self, box_xywh: Sequence[float]) -> TrackResult:
+        """What the first frame gives: the given box, which a policy takes for tracked."""
+        state = None if self.settings.policy is None else TargetState.TRACKED
+        return TrackResult(np.array(box_xywh, np.float64), None, False, state)
+
     # The steps of init and track without the network, for those who call it themselves.
 
     def begin(self, frame: np.ndarray, box_xywh: Sequence[float]) -> SequenceState:

@@ -59,13 +59,10 @@ class TrackingSettings:
             try:
                 object.__setattr__(self, name, kind(**value))
             except TypeError as error:
-                raise ValueError(
-                    f'{name} is {dict(value)}: {error}; correct it in test_cfg.'
-                ) from error
+                raise ValueError(f'{name} is {dict(value)}: {error}') from error
         elif value is not None and not isinstance(value, kind):
             raise ValueError(
-                f'{name} is {value!r}, expected a {kind.__name__}, a dict of its values, or None; '
-                'correct it in test_cfg.'
+                f'{name} is {value!r}, expected a {kind.__name__}, a dict of its values, or None'
             )
 
     def _check(self, name: str, kind: type, valid: Any, expected: str) -> None:

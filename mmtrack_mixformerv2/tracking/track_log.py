@@ -101,15 +101,21 @@ def _from_dict(row: Mapping[str, Any]) -> TrackResult:
     state, edges = row.get('state'), row.get('edges')
     return TrackResult(
         box,
-        row.get('score'),
+        _number(row.get('score')),
         bool(row.get('template_updated', False)),
         None if state is None else TargetState(state),
-        row.get('confidence'),
+        _number(row.get('confidence')),
         None if edges is None else _edges_from_dict(edges),
     )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _edges_from_dict(values: Mapping[str, Any]) -> EdgeDistributions:
     probabilities = np.array(values['probabilities'], np.float64)
     ends = np.array(values['first'], np.float64), np.array(values['last'], np.float64)
+    if probabilities.ndim != 2 or not len(probabilities) == len(ends[0]) == len(ends[1]) == 4:
+        raise ValueError('edges are not those of the four sides, expected four rows of numbers')
     return EdgeDistributions(probabilities, np.linspace(*ends, probabilities.shape[1], axis=1))

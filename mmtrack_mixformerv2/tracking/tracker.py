@@ -8,11 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..video import Source, open_source
-from .confidence import TargetState
 from .sequence_tracker import SequenceTracker, TrackResult
 from .state import SequenceState
-
-COLORS = ('rgb', 'bgr')
 
 
 class Tracker:
@@ -28,10 +25,7 @@ class Tracker:
     """
 
     def __init__(self, loop: SequenceTracker, *, color: str = 'rgb') -> None:
-        if color not in COLORS:
-            raise ValueError(
-                f"color is {color!r}, expected 'rgb', or 'bgr' for frames decoded by OpenCV"
-            )
+        check_color(color)
         self.loop = loop
         self.color = color
         self._targets: _Targets | None = None
@@ -94,12 +88,9 @@ class Tracker:
 
     def first_result(self, box: Sequence) -> TrackResult | list[TrackResult]:
         """What the first frame gives: the given box, or boxes, and no more."""
-        state = None if self.loop.settings.policy is None else TargetState.TRACKED
-        rows = [
-            TrackResult(np.array(one, np.float64), None, False, state)
-            for one in (box if _are_rows(box) else [box])
-        ]
-        return rows if _are_rows(box) else rows[0]
+        if _are_rows(box):
+            return [self.loop.first_result(one) for one in box]
+        return self.loop.first_result(box)
 
     def _start(self, frame: np.ndarray, box: Sequence) -> _Targets:
         several = _are_rows(box)
@@ -115,6 +106,14 @@ class _Targets(NamedTuple):
 
     states: list[SequenceState]
     several: bool
+
+
+def check_color(color: str) -> None:
+    """Raise ValueError unless it is an order of channels that a :class:`Tracker` takes."""
+    if color not in ('rgb', 'bgr'):
+        raise ValueError(
+            f"color is {color!r}, expected 'rgb', or 'bgr' for frames decoded by OpenCV"
+        )
 
 
 def _to_rgb(frame: np.ndarray, color: str) -> np.ndarray:

@@ -101,7 +101,7 @@ def render_clip(difficulty: str, seed: float | None, num_frames: int = GENERATED
     """
     if difficulty not in PRESETS:
         raise ValueError(f'{difficulty!r} is no kind of clip; choose from {", ".join(PRESETS)}.')
-    if seed is None or seed != int(seed) or not 0 <= seed <= LARGEST_SEED:
+    if seed is None or not 0 <= seed <= LARGEST_SEED or seed != int(seed):
         raise ValueError(f'The number is {seed}; give a whole number from 0 to {LARGEST_SEED}.')
     rendered = render_sequence(int(seed), 0, difficulty, num_frames, GENERATED_SIZE)
     return Clip(
