@@ -21,8 +21,8 @@ from small_tracker import write_small_tracker
 import mixformerv2_cli
 from mmtrack_mixformerv2.apis import Tracker
 from mmtrack_mixformerv2.cli import main
+from mmtrack_mixformerv2.outputs.track_files import read_json
 from mmtrack_mixformerv2.video import count_frames, open_source, read_frames, write_video
-from mmtrack_mixformerv2.video.track_files import read_json
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -191,9 +191,12 @@ MISTAKES = {
     'outside': (['CLIP', '--init', '500,500,9,9'], 'lies entirely outside of the frame'),
     'empty': (['CLIP', '--init', '5,5,0,9'], 'box'),
     'corners': (['CLIP', '--init', '50,50,-20,-30'], 'box'),
-    'no numbers': (['CLIP', '--init-file', 'TEXT'], "line 1 is 'no video', expected x,y,width"),
+    'no numbers': (['CLIP', '--init-file', 'TEXT'], 'text has no numbers, expected x,y,width'),
     'no init file': (['CLIP', '--init-file', 'nowhere.txt'], 'nowhere.txt: No such file'),
-    'a rate': (['CLIP', '--rate', '0'], '--rate is 0.0, expected frames per second above 0'),
+    'a rate': (['CLIP', '--rate', '0'], '--rate is 0.0, expected 0.1 to 1000 frames per second'),
+    'an endless rate': (['CLIP', '--rate', 'inf'], '--rate is inf, expected 0.1 to 1000'),
+    'a name that leads away': (['CLIP', '--name', '../x'], "--name is '../x', expected a name"),
+    'an empty source': ([''], 'the source is empty'),
     'a model': (['CLIP', '--model', 'mixformerv2-tny'], 'mixformerv2-tiny'),
     'a folder that is a file': (['CLIP', '--out', 'TEXT/out'], 'is a file, expected a folder'),
 }
@@ -288,6 +291,8 @@ class TestPartialResults:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert code == 1 and 'pictures.csv: File too large' in complaint
         assert 'frames' in said and complaint.count('\n') == 1
+        written = said.split('written: ')[1].split(', ')
+        assert len(written) == len(set(written))
         # The rows before are there; what could not be completed is not.
         rows = rows_of(tmp_path / 'out' / 'pictures.csv')
         assert 20 < len(rows) < 60 and rows[20]['frame'] == '20'

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmtrack_mixformerv2.outputs.overlay import STATE_COLORS, TARGET_COLORS, Overlay
 from mmtrack_mixformerv2.tracking import TargetState, TrackResult
-from mmtrack_mixformerv2.video.overlay import STATE_COLORS, TARGET_COLORS, Overlay
 
 BOX = (240, 150, 120, 90)
 

@@ -22,10 +22,10 @@ from mmtrack_mixformerv2.engine import ReportHook
 from mmtrack_mixformerv2.explain.frame_album import AlbumLimits, FrameAlbum
 from mmtrack_mixformerv2.explain.frame_explanation import FrameExplanation
 from mmtrack_mixformerv2.explain.report import check_destination, write_report
+from mmtrack_mixformerv2.outputs.track_files import TrackRun, write_json
 from mmtrack_mixformerv2.tracking import EdgeDistributions, TargetState, TrackResult
 from mmtrack_mixformerv2.tracking.track_log import TrackLog
 from mmtrack_mixformerv2.video import open_source
-from mmtrack_mixformerv2.video.track_files import TrackRun, write_json
 
 COUNT, WIDTH, HEIGHT = 24, 160, 120
 BOX = np.array([60.0, 40, 40, 40])

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from mmtrack_mixformerv2.evaluation.box_files import read_boxes
-from mmtrack_mixformerv2.tracking import TargetState, TrackResult
-from mmtrack_mixformerv2.tracking.sequence_tracker import EdgeDistributions
-from mmtrack_mixformerv2.tracking.track_log import TrackLog
-from mmtrack_mixformerv2.video.recorder import Recorder
-from mmtrack_mixformerv2.video.track_files import (
+from mmtrack_mixformerv2.outputs.recorder import Recorder
+from mmtrack_mixformerv2.outputs.track_files import (
     RowFiles,
     TrackRun,
     name_files,
     read_json,
     write_json,
 )
+from mmtrack_mixformerv2.tracking import TargetState, TrackResult
+from mmtrack_mixformerv2.tracking.sequence_tracker import EdgeDistributions
+from mmtrack_mixformerv2.tracking.track_log import TrackLog
 
 RESULTS = [
     TrackResult(np.array([1.23456, -2, 30, 4e-5]), None, False, TargetState.TRACKED),

@@ -16,8 +16,8 @@ from small_tracker import write_small_tracker
 
 from mmtrack_mixformerv2.apis import Tracker
 from mmtrack_mixformerv2.cli import main
+from mmtrack_mixformerv2.outputs.track_files import read_json
 from mmtrack_mixformerv2.video import count_frames, read_frames, write_video
-from mmtrack_mixformerv2.video.track_files import read_json
 from mmtrack_mixformerv2.web.browser_video import BrowserVideo
 from mmtrack_mixformerv2.web.clips import Clip, check_box, open_clip, render_clip
 from mmtrack_mixformerv2.web.run import (

@@ -66,7 +66,9 @@ def find_files(model: Model, checkpoint: str | os.PathLike | None = None) -> Mod
         path = fetch_weights(entry.name) if checkpoint is None else resolve_checkpoint(checkpoint)
         return ModelFiles(entry.name, Config.fromfile(entry.config), str(path))
     if checkpoint is None:
-        raise ValueError(f'the config {name} needs a checkpoint: Tracker(config, checkpoint)')
+        raise ValueError(
+            f'the config {name} needs a checkpoint: a file of weights, or a name of the model zoo'
+        )
     return ModelFiles(name, config, str(resolve_checkpoint(checkpoint)))
 
 

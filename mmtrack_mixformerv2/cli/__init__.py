@@ -78,8 +78,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         )
         if module:
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    return parser.parse_args(argv)
+            command.set_defaults(run=module.run, parser=command)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        args.parser.error(f'unrecognized arguments: {" ".join(unknown)}')
+    return args
 
 
 def explain(error: Exception) -> str:

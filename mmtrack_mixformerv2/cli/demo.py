@@ -10,7 +10,6 @@ import argparse
 
 from ..command_line import at_least
 
-HELP = 'a web page to try a tracker on'
 _LARGEST_PORT = 65535
 
 

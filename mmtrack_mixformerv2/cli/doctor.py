@@ -16,7 +16,6 @@ from ..doctor import Report, findings_of
 from ..doctor.dataset import NAMES
 from ..doctor.findings import TITLES
 
-HELP = 'check the installation, a checkpoint, a data set'
 _GRAPHS = ('template.onnx', 'search.onnx', 'template.xml', 'search.xml')
 
 
@@ -45,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='write a document for scripts; - prints it instead of the text',
     )
-    parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,13 +72,13 @@ def _sort_out(args: argparse.Namespace) -> tuple[str | None, str | None]:
         if alone or _is_data(Path(checkpoint).expanduser()):
             checkpoint, data_root = None, checkpoint
     if args.config is not None and checkpoint is None:
-        args.usage_error('--config is of a checkpoint; give CHECKPOINT too')
+        args.parser.error('--config is of a checkpoint; give CHECKPOINT too')
     if args.config is not None and not Path(args.config).expanduser().is_file():
-        args.usage_error(f'--config {args.config}: there is no such file')
+        args.parser.error(f'--config {args.config}: there is no such file')
     if args.benchmark is not None and data_root is None:
-        args.usage_error('--benchmark is of a data set; give DATA_ROOT too')
+        args.parser.error('--benchmark is of a data set; give DATA_ROOT too')
     if args.json not in (None, '-') and not Path(args.json).absolute().parent.is_dir():
-        args.usage_error(f'--json {args.json}: there is no such folder')
+        args.parser.error(f'--json {args.json}: there is no such folder')
     return checkpoint, data_root
 
 

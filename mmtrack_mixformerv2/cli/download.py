@@ -10,7 +10,6 @@ from typing import Any
 
 from .. import zoo
 
-HELP = 'fetch weights of the model zoo'
 EPILOG = """examples:
   mixformerv2 download                      list the models, and where their weights are
   mixformerv2 download mixformerv2-tiny     print the path of verified weights
@@ -30,8 +29,7 @@ options, 130 Ctrl-C.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
-    parser.set_defaults(wrong_usage=parser.error)
+    parser.epilog = EPILOG
     parser.add_argument('names', nargs='*', metavar='NAME', help='models (default: list them)')
     parser.add_argument('--list', action='store_true', help='list the models')
     parser.add_argument(
@@ -61,9 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List models, take a file, or download; gives the exit code."""
     if args.list and (args.names or args.file):
-        args.wrong_usage('--list goes without a NAME and without --from')
+        args.parser.error('--list goes without a NAME and without --from')
     if args.file and len(args.names) != 1:
-        args.wrong_usage(f'--from FILE needs one NAME, and {len(args.names)} were given')
+        args.parser.error(f'--from FILE needs one NAME, and {len(args.names)} were given')
     if not args.names:
         print_models(args)
         return 0

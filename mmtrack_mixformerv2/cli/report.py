@@ -280,7 +280,7 @@ def _new_name(name: str, taken: Mapping[str, object]) -> str:
 
 
 def _read_results(paths: Sequence[Path], target: int) -> list[TrackLog]:
-    from ..video.track_files import read_json
+    from ..outputs.track_files import read_json
 
     tracks: dict[str, TrackLog] = {}
     for path in paths:

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..command_line import at_least, parse_box
+from ..outputs.track_files import FORMATS
 from ..runtime.model_info import BACKENDS, DTYPES
-from ..video import SourceError, open_source, quieten_opencv
-from ..video.track_files import FORMATS
+from ..video import RATES, SourceError, open_source, quieten_opencv
 
 if TYPE_CHECKING:
     from ..apis import Tracker
+    from ..outputs.recorder import Recorder
     from ..tracking import TrackResult
     from ..video import FrameSource
-    from ..video.recorder import Recorder
 
 EPILOG = """examples:
   mixformerv2 track clip.mp4 --init 316,139,112,116
@@ -122,8 +122,12 @@ def _add_output(add: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track and write the results; gives the exit code."""
-    if args.rate is not None and not args.rate > 0:
-        raise ValueError(f'--rate is {args.rate}, expected frames per second above 0')
+    if args.rate is not None and not RATES[0] <= args.rate <= RATES[1]:
+        raise ValueError(
+            f'--rate is {args.rate}, expected {RATES[0]:g} to {RATES[1]:g} frames per second'
+        )
+    if args.name and Path(args.name).name != args.name:
+        raise ValueError(f'--name is {args.name!r}, expected a name without folders, see --out')
     if args.select or args.show:
         from ..video.windows import check_windows
 
@@ -152,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make_recorder(args: argparse.Namespace, source: FrameSource, targets: int) -> Recorder:
-    from ..video.recorder import Recorder
+    from ..outputs.recorder import Recorder
 
     return Recorder(
         args.out,
@@ -271,6 +275,8 @@ def _describe(results: Sequence[TrackResult]) -> str:
 
 def _report(recorder: Recorder, seconds: float, ended: str) -> None:
     count = len(recorder.logs[0])
+    if not count:
+        return
     rate = count / max(seconds, 1e-9)
     print(f'{count} frames in {seconds:.1f} s ({rate:.1f} per second); {ended}')
     if recorder.written:
@@ -314,16 +320,20 @@ def _check_boxes(boxes: Sequence[Sequence[float]], frame: np.ndarray) -> None:
 
 
 def _read_first_box(path: Path) -> list[float]:
-    """The first line of a file of boxes, between commas, semicolons, tabs or blanks."""
+    """The first row of numbers in a file, between commas, semicolons, tabs or blanks."""
     try:
-        line = path.read_text(encoding='utf-8-sig').strip().partition('\n')[0].strip()
+        lines = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines()]
     except UnicodeDecodeError as error:
         raise ValueError(f'{path} is no text file: {error}') from error
+    lines = [line for line in lines if any(sign.isdigit() for sign in line)]  # no header
+    if not lines:
+        raise ValueError(f'{path} has no numbers, expected x,y,width,height of the target')
+    line = lines[0]
     try:
         return parse_box(','.join(re.split(r'[,;\s]+', line)))
     except argparse.ArgumentTypeError:
         raise ValueError(
-            f'{path}: line 1 is {line!r}, expected x,y,width,height of the target'
+            f'{path} begins with {line!r}, expected x,y,width,height of the target'
         ) from None
 
 

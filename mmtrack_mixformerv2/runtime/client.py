@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..command_line import at_least, parse_box
-from ..video.track_files import RowFiles, number_paths
+from ..outputs.track_files import RowFiles, number_paths
 from .model_info import BACKENDS, DTYPES
 from .opening import DEVICES, open_exported
 

@@ -1,8 +1,4 @@
-"""Videos: where frames come from, where results go, and how they are drawn; BGR throughout.
-
-OpenCV and NumPy only. What writes and draws results is imported by its own name:
-:mod:`.recorder`, :mod:`.track_files`, :mod:`.overlay`, :mod:`.windows`.
-"""
+"""Videos: where frames come from, and where they go; BGR throughout. OpenCV and NumPy only."""
 
 from .sources import (
     FrameSource,
@@ -13,9 +9,10 @@ from .sources import (
     quieten_opencv,
     read_frames,
 )
-from .writing import VideoFile, write_video
+from .writing import RATES, VideoFile, write_video
 
 __all__ = [
+    'RATES',
     'FrameSource',
     'Source',
     'SourceError',

@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from cv2.utils import logging
 
+from .writing import RATES
+
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 # They keep the number of their frames; of others it is estimated from duration and rate, which goes
@@ -119,6 +121,8 @@ def open_source(source: Source) -> FrameSource:
     if not isinstance(source, (str, Path, int)):
         return _open_arrays(source)
     text = str(source)
+    if not text:
+        raise SourceError('the source is empty; name a video, a folder, a camera or a stream.')
     if isinstance(source, int) or (text.isdecimal() and not Path(text).exists()):
         return _open_camera(int(source))
     if '://' in text:
@@ -163,6 +167,10 @@ def read_frames(source: str | Path) -> Iterator[np.ndarray]:
 
 
 def _open_arrays(arrays: Iterable[np.ndarray]) -> FrameSource:
+    if not isinstance(arrays, Iterable):
+        raise SourceError(
+            f'the source is a {type(arrays).__name__}, expected a path, a camera, or frames.'
+        )
     if isinstance(arrays, np.ndarray) and arrays.ndim != 4:
         raise SourceError(
             f'frames are an array of shape {arrays.shape}, expected (frames, height, width, 3), or '
@@ -272,7 +280,7 @@ def _start(capture: cv2.VideoCapture, problem: str) -> Iterator[np.ndarray]:
 def _describe(capture: cv2.VideoCapture) -> tuple[float | None, int | None]:
     """Rate and number of frames, each None where the source does not know or talks nonsense."""
     rate, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    return (rate if 0 < rate < 1000 else None), (count if count > 0 else None)
+    return (rate if RATES[0] <= rate <= RATES[1] else None), (count if count > 0 else None)
 
 
 def _list_pictures(folder: Path) -> list[Path]:

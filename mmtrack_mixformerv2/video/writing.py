@@ -8,16 +8,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+RATES = (0.1, 1000.0)  # frames per second: OpenCV's writer hangs or fails beyond
+
 
 class VideoFile:
     """A video that is written frame by frame, beside its place, and moved there at the end.
 
     Args:
         path: Without ending: mp4 is written where this OpenCV can, else Motion JPEG in avi.
-        rate: Frames per second.
+        rate: Frames per second, within ``RATES``.
+
+    Raises:
+        ValueError: If the rate is not.
     """
 
     def __init__(self, path: str | Path, rate: float = 25.0) -> None:
+        if not RATES[0] <= rate <= RATES[1]:
+            raise ValueError(
+                f'the rate of a video is {rate}, expected {RATES[0]:g} to {RATES[1]:g} frames per '
+                'second'
+            )
         self.path, self.rate, self.count = Path(path), rate, 0
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from ..explain.frame_album import AlbumLimits, FrameAlbum
+from ..outputs.overlay import Overlay
+from ..outputs.recorder import Recorder
 from ..tracking.track_log import TrackLog
 from ..video import FrameSource
-from ..video.overlay import Overlay
-from ..video.recorder import Recorder
 from .browser_video import BrowserVideo
 from .clips import Clip, check_box
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..tracking.sequence_tracker import TrackResult
 from ..tracking.track_log import TrackLog
+from ..video import VideoFile
 from .overlay import Overlay
 from .track_files import FORMATS, RowFiles, TrackRun, name_files, write_json
-from .writing import VideoFile
 
 
 class Recorder:
@@ -114,17 +114,22 @@ class Recorder:
         video, self.video = self.video, None  # tried once, also if it fails
         try:
             if video is not None and video.count:
-                self.written.append(video.finish())
+                self._note(video.finish())
         except OSError as error:
             problems.append(error)
         try:
             for path in self.files.get('json', ()):
                 write_json(path, TrackRun(tracks=self.logs, **about))
-                self.written.append(path)
+                self._note(path)
         except OSError as error:
             problems.append(error)
         if problems:
             raise problems[0]
+
+    def _note(self, path: Path) -> None:
+        """A file is there; a second attempt after an error completes only what was missing."""
+        if path not in self.written:
+            self.written.append(path)
 
     def close(self) -> None:
         """Close the rows and drop a video that is not finished."""
