@@ -32,7 +32,7 @@ demo: $(VENV)/installed
 
 # Processes side by side, with one thread each. Where everything is to be tested, with a browser.
 test: $(VENV)/installed $(if $(CI),browser)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed
 	$(BIN)/python -m ruff check .

@@ -93,6 +93,8 @@ def test_an_exported_model_is_a_folder_or_one_of_its_files(exported_tracker, cli
     [
         ('mixformerv2-tinny', {}, 'mixformerv2-tiny'),
         ('nowhere/config.py', {}, 'there is no config nowhere/config.py'),
+        ('nowhere/exported', {}, 'there is no file or folder nowhere/exported'),
+        ('', {}, "there is no model ''"),
         ('nowhere/search.onnx', {}, 'there is no file nowhere/search.onnx'),
         ('CONFIG', {}, 'needs a checkpoint'),
         ('WEIGHTS', {}, 'is no config; pass its config first'),

@@ -61,6 +61,8 @@ def find_files(model: Model, checkpoint: str | os.PathLike | None = None) -> Mod
             f'{model} is no config; pass its config first: Tracker(config, {str(model)!r}). Which '
             f'one that is, `mixformerv2 doctor {model}` says'
         )
+    elif Path(model).name != str(model) and str(model):
+        raise FileNotFoundError(f'there is no file or folder {model}')
     else:
         entry = find_model(str(model))
         path = fetch_weights(entry.name) if checkpoint is None else resolve_checkpoint(checkpoint)

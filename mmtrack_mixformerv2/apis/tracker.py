@@ -115,7 +115,7 @@ def find_exported(model: Model) -> Path | None:
         FileNotFoundError: If a file is named that is not there.
         ValueError: If it is in the zoo, and cannot be fetched.
     """
-    if not isinstance(model, (str, os.PathLike)):
+    if not isinstance(model, (str, os.PathLike)) or not str(model):
         return None
     path = Path(model)
     if path.suffix in ('.onnx', '.xml'):

@@ -103,9 +103,15 @@ def _read(path: Path, function: Any, *args: Any, **kwargs: Any) -> Any:
     except Exception as error:  # bytes of unknown origin can make a parser raise anything
         raise ValueError(
             f'{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint: '
-            f'{str(error).rstrip(".") or type(error).__name__}. Expected a complete file that '
+            f'{_describe(error)}. Expected a complete file that '
             'torch.save wrote; if it was copied or downloaded, fetch it again.'
         ) from error
+
+
+def _describe(error: Exception) -> str:
+    """A KeyError alone says no more than a number of the parser."""
+    text = str(error).rstrip('.')
+    return text if text and not isinstance(error, KeyError) else f'{type(error).__name__} {text}'
 
 
 def _refuse(path: Path, reason: str, error: Exception | None = None) -> NoReturn:

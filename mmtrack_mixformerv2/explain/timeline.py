@@ -26,7 +26,7 @@ def score_timeline(log: TrackLog, *, frame: int | None = None) -> Figure:
         log: The run; what its results lack is not drawn.
         frame: A frame to mark.
     """
-    spread = relative_spread(log)
+    spread = edge_spreads(log)
     has_spread = bool(np.isfinite(spread).any())
     figure = Figure(figsize=(9.0, 4.4 if has_spread else 3.0), layout='constrained')
     panels = figure.subplots(1 + has_spread, sharex=True, squeeze=False)[:, 0]
@@ -55,7 +55,7 @@ def score_timeline(log: TrackLog, *, frame: int | None = None) -> Figure:
     return figure
 
 
-def relative_spread(log: TrackLog) -> np.ndarray:
+def edge_spreads(log: TrackLog) -> np.ndarray:
     """Mean standard deviation of the edges over the root of the box's area, ``(N,)``, or NaN."""
     spread = np.full(len(log), np.nan)
     for index, result in enumerate(log.results):

@@ -25,7 +25,9 @@ def open_exported(
     num_threads: int = 0,
     device: str = 'cpu',
 ) -> Tracker:
-    """A tracker of an exported model, with the settings that it was exported with.
+    """A tracker of an exported model, with the settings that it was exported with, and no others.
+
+    :class:`~mmtrack_mixformerv2.apis.Tracker` opens it with states.
 
     Args:
         folder: Has the template and the search graph.

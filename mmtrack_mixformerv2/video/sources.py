@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Union
 from urllib.parse import urlsplit
 
@@ -80,12 +79,7 @@ class FrameSource:
     def __enter__(self) -> FrameSource:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

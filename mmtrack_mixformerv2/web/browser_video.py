@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
@@ -59,12 +58,7 @@ class BrowserVideo:
     def __enter__(self) -> BrowserVideo:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
         if self._writer is not None:
             self._writer.release()
