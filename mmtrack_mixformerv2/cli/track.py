@@ -172,7 +172,14 @@ def _make_recorder(args: argparse.Namespace, source: FrameSource, targets: int) 
 
 def _build_tracker(args: argparse.Namespace) -> Tracker:
     from ..apis import Tracker
+    from ..apis.tracker import find_exported
 
+    if args.backend not in (None, 'torch') and not args.quiet and not find_exported(args.model):
+        print(
+            f'exporting {args.model} for {args.backend}, for this run; a model that is exported '
+            'once (tools/deployment/export.py) starts at once',
+            file=sys.stderr,
+        )
     return Tracker(
         args.model,
         args.checkpoint,
