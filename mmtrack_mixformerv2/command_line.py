@@ -17,6 +17,21 @@ def at_least(least: int) -> Callable[[str], int]:
     return parse
 
 
+def add_model_options(add: Callable[..., object]) -> None:
+    """Add ``--model`` and ``--checkpoint``, as :class:`~.apis.Tracker` takes them.
+
+    Args:
+        add: ``add_argument`` of a parser or a group.
+    """
+    add(
+        '--model',
+        default='mixformerv2-tiny',
+        help='a name of the model zoo, a config file (with --checkpoint), or the folder of an '
+        'exported model (default mixformerv2-tiny)',
+    )
+    add('--checkpoint', help='weights for the config, or instead of those of the zoo')
+
+
 def parse_box(text: str) -> list[float]:
     """Type of an option: x, y, width and height between commas."""
     try:

@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import argparse
 
-from ..command_line import at_least
+from ..command_line import add_model_options, at_least
 
 _LARGEST_PORT = 65535
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument(
-        '--model',
-        default='mixformerv2-tiny',
-        help='a name of the model zoo, a config file (with --checkpoint), or the folder of an '
-        'exported model (default mixformerv2-tiny)',
-    )
-    parser.add_argument(
-        '--checkpoint', help='weights for the config, or instead of those of the zoo'
-    )
+    add_model_options(parser.add_argument)
     parser.add_argument(
         '--port', type=_parse_port, default=7860, help='0 takes any that is free (default 7860)'
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..command_line import at_least, parse_box
+from ..command_line import add_model_options, at_least, parse_box
 
 if TYPE_CHECKING:
     from ..explain.frame_album import AlbumLimits
@@ -62,13 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_trackers(add: Any) -> None:
-    add(
-        '--model',
-        default='mixformerv2-tiny',
-        help='a name of the model zoo, a config file (with --checkpoint), or the folder of an '
-        'exported model (default mixformerv2-tiny)',
-    )
-    add('--checkpoint', help='weights for the config, or instead of those of the zoo')
+    add_model_options(add)
     add(
         '--against',
         nargs='+',

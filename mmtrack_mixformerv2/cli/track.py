@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..command_line import at_least, parse_box
+from ..command_line import add_model_options, at_least, parse_box
 from ..outputs.track_files import FORMATS
 from ..runtime.model_info import BACKENDS, DTYPES
 from ..video import RATES, SourceError, open_source, quieten_opencv
@@ -71,13 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model(add: Any) -> None:
-    add(
-        '--model',
-        default='mixformerv2-tiny',
-        help='a name of the model zoo, a config file (with --checkpoint), or the folder of an '
-        'exported model (default mixformerv2-tiny)',
-    )
-    add('--checkpoint', help='weights for the config, or instead of those of the zoo')
+    add_model_options(add)
     add(
         '--backend',
         choices=('torch', *BACKENDS),
