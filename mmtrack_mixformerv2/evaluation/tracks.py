@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from urllib.parse import quote
@@ -108,7 +108,9 @@ def track_sequences(
                 running.pop(index, None)
                 frames.pop(index, None)
                 continue
-            frames.setdefault(index, []).append(event)
+            # Edge distributions are some kB each, and nothing reads them of a whole sequence.
+            kept = replace(event, result=event.result._replace(edges=None))
+            frames.setdefault(index, []).append(kept)
             if len(frames[index]) == len(sequence):
                 yield Finished(index, running.pop(index), Track.join(frames.pop(index)))
 

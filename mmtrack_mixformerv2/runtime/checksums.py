@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from ..files import replace_file
+from ..files import file_sha256, replace_file
 from .errors import ExportedModelError
 from .model_info import EXPORT_AGAIN
 
@@ -16,7 +15,7 @@ _SUFFIXES = ('.onnx', '.xml', '.bin')
 def write_checksums(folder: Path) -> None:
     """Write those of all graphs and weights in a folder."""
     paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
-    lines = [f'{_hash(path)}  {path.name}\n' for path in paths]
+    lines = [f'{file_sha256(path)}  {path.name}\n' for path in paths]
     replace_file(folder / FILE, ''.join(lines).encode())
 
 
@@ -32,16 +31,8 @@ def verify(paths: list[Path]) -> None:
     lines = sums.read_text(encoding='utf-8', errors='replace').splitlines()
     expected = {name: digest for digest, _, name in (line.partition('  ') for line in lines)}
     for path in paths:
-        if expected.get(path.name, '') != _hash(path):
+        if expected.get(path.name, '') != file_sha256(path):
             raise ExportedModelError(
                 f'{path} is not the file that {sums.name} beside it was written for: it is damaged '
                 f'or of another export. Copy all files of the export again, or {EXPORT_AGAIN}.'
             )
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
