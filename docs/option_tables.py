@@ -88,7 +88,7 @@ GROUPS = [
         ('engine.optim_wrapper', 'engine.cpu_distributed'),
     ),
 ]
-LOSS_MODULES = ('models.losses', 'models.distillation_losses')
+LOSS_MODULES = ('models.losses.box_losses', 'models.losses.distillation_losses')
 
 
 def registered() -> dict[str, type]:

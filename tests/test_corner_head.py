@@ -9,7 +9,7 @@ from published import published_state_dict
 from test_parity_mixvit import small_fixture
 
 from mmtrack_mixformerv2.checkpoints import convert_state_dict
-from mmtrack_mixformerv2.models.corner_head import CornerHead, marginal_edges
+from mmtrack_mixformerv2.models.heads.corner_head import CornerHead, marginal_edges
 from mmtrack_mixformerv2.structures import Features
 
 

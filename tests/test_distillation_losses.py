@@ -12,8 +12,8 @@ from mmtrack.registry import MODELS
 
 from mmtrack_mixformerv2.engine.depth_pruning_hook import fading_rate
 from mmtrack_mixformerv2.models import EdgeKLLoss, FeatureMimickingLoss
-from mmtrack_mixformerv2.models.corner_head import marginal_edges
-from mmtrack_mixformerv2.models.distillation_losses import resample_edges, resize_grid
+from mmtrack_mixformerv2.models.heads.corner_head import marginal_edges
+from mmtrack_mixformerv2.models.losses.distillation_losses import resample_edges, resize_grid
 
 RECIPES = Path(__file__).resolve().parents[1] / 'configs' / '_base_' / 'distillation'
 

@@ -8,7 +8,7 @@ from golden import load, needs_golden
 from mmtrack.registry import MODELS
 
 from mmtrack_mixformerv2.models import EdgeCIoULoss, EdgeDistributionLoss
-from mmtrack_mixformerv2.models.losses import soft_edge_targets
+from mmtrack_mixformerv2.models.losses.box_losses import soft_edge_targets
 
 # Pairs of tests/data size, as the published implementation scored them (the golden case e).
 PAIRS = torch.tensor(

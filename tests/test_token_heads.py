@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtrack_mixformerv2.models import TokenDistributionHead, TokenScoreHead
-from mmtrack_mixformerv2.models.token_heads import expected_edges
+from mmtrack_mixformerv2.models.heads.token_heads import expected_edges
 from mmtrack_mixformerv2.structures import Features
 
 

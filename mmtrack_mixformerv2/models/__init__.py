@@ -1,13 +1,11 @@
 """Backbones, heads, losses and the tracker; importing registers them in mmtrack's MODELS."""
 
-from .corner_head import CornerHead
+from .backbones import PMAMViT
 from .data_preprocessor import CropDataPreprocessor
 from .dense_guidance import DenseGuidance
 from .distillation import DistillationSOT
-from .distillation_losses import EdgeKLLoss, FeatureMimickingLoss
-from .losses import EdgeCIoULoss, EdgeDistributionLoss
-from .pmam_vit import PMAMViT
-from .token_heads import TokenDistributionHead, TokenScoreHead
+from .heads import CornerHead, TokenDistributionHead, TokenScoreHead
+from .losses import EdgeCIoULoss, EdgeDistributionLoss, EdgeKLLoss, FeatureMimickingLoss
 from .tracker import TemplateSearchTracker
 
 __all__ = [

@@ -17,8 +17,8 @@ from mmtrack.registry import MODELS
 from torch import Tensor, nn
 
 from ..structures import Features, TemplateCache
-from .losses import soft_edge_targets
-from .pmam_vit import PMAMViT
+from .backbones.pmam_vit import PMAMViT
+from .losses.box_losses import soft_edge_targets
 
 
 @MODELS.register_module()

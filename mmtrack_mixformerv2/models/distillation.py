@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..engine.depth_pruning_hook import pruning_hooks, type_name
 from ..engine.strict_load_hook import bare_weights, load_whole
 from ..structures import BoxPrediction, Features, TemplateCache
-from .distillation_losses import resize_grid
+from .losses.distillation_losses import resize_grid
 from .tracker import TemplateSearchTracker
 
 # What a training adds to the settings of a tracker.

@@ -22,7 +22,7 @@ class PublishedForward:
 
     Args:
         model: A :class:`~...models.tracker.TemplateSearchTracker` with a
-            :class:`~...models.pmam_vit.PMAMViT`, in evaluation mode.
+            :class:`~...models.backbones.pmam_vit.PMAMViT`, in evaluation mode.
     """
 
     def __init__(self, model: nn.Module) -> None:

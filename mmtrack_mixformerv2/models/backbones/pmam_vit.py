@@ -14,17 +14,17 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmtrack.registry import MODELS
 from torch import Tensor, nn
 
-from ..position import sincos_position_table
-from ..structures import Features, TemplateCache
+from ...position import sincos_position_table
+from ...structures import Features, TemplateCache
+from .base import TemplateSearchBackbone
 from .mixed_attention import MixedAttentionBlock
 
 
 @MODELS.register_module()
-class PMAMViT(BaseModule):
+class PMAMViT(TemplateSearchBackbone):
     """Prediction-token-involved mixed attention ViT (MixFormerV2, section 3.1).
 
     Args:
@@ -42,6 +42,8 @@ class PMAMViT(BaseModule):
     Raises:
         ValueError: If sizes don't divide, or ``mlp_ratio`` has another length than ``depth``.
     """
+
+    has_layers = True
 
     def __init__(
         self,
@@ -120,22 +122,22 @@ class PMAMViT(BaseModule):
         Raises:
             ValueError: If the crops have another size or number of dimensions.
         """
-        if templates.ndim != 5:
-            raise ValueError(
-                f'templates have shape {tuple(templates.shape)}, expected (B, T, 3, h, w)'
-            )
+        self.check_templates(templates)
         batch = templates.shape[0]
-        x = self._embed(templates.flatten(0, 1), self.template_pos_embed, 'template')
+        x = self._embed(templates.flatten(0, 1), self.template_pos_embed)
         x = x.reshape(batch, -1, x.shape[-1])  # (B, T * Nt, C)
         keys, values, layers = [], [], []
         for block in self.blocks:
             query, key, value = block.project(x)
             keys.append(key)
             values.append(value)
-            if out_layers or block is not self.blocks[-1]:
+            if out_layers or self.keep_template_output or block is not self.blocks[-1]:
                 x = block.finish(x, query, key, value)
                 layers.append(x)
-        return TemplateCache(keys, values, layers if out_layers else None)
+        maps = {}
+        if self.keep_template_output:
+            maps['template'] = x[:, : self.template_pos_embed.shape[1]]  # the static one's
+        return TemplateCache(keys, values, layers if out_layers else None, maps=maps)
 
     def encode_search(
         self,
@@ -158,18 +160,14 @@ class PMAMViT(BaseModule):
             ValueError: If the size of the regions or the cache does not fit this backbone, or
                 ``tokens_only`` leaves nothing or less than was asked for.
         """
-        if tokens_only and (out_layers or not self.num_prediction_tokens):
-            raise ValueError(
-                'tokens_only leaves the search tokens out, which out_layers and a backbone with '
-                f'num_prediction_tokens={self.num_prediction_tokens} need; call encode_search '
-                'without it.'
-            )
+        self.check_search(search, out_layers, tokens_only)
         x = self._begin_search(search, cache)
         layers = []
         for block, template_key, template_value in zip(self.blocks, cache.keys, cache.values):
             if tokens_only and block is self.blocks[-1]:
                 count = self.num_prediction_tokens
-                return Features(None, block.finish_few(x, count, template_key, template_value))
+                few = block.finish_few(x, count, template_key, template_value)
+                return Features(None, few, template=cache.maps.get('template'))
             query, key, value = block.project(x)
             key = torch.cat([template_key, key], dim=2)
             value = torch.cat([template_value, value], dim=2)
@@ -177,7 +175,8 @@ class PMAMViT(BaseModule):
             if out_layers:
                 layers.append(x)
         split = x.shape[1] - self.num_prediction_tokens
-        return Features(x[:, :split], x[:, split:], layers if out_layers else None)
+        layers = layers if out_layers else None
+        return Features(x[:, :split], x[:, split:], layers, cache.maps.get('template'))
 
     def explain_search(
         self, search: Tensor, cache: TemplateCache, queries: Sequence[int] | None = None
@@ -218,27 +217,16 @@ class PMAMViT(BaseModule):
                 attention[i] = block.attn.weigh(query[:, :, list(queries)], key)
         return features, attention
 
-    def forward(self, templates: Tensor, search: Tensor, *, out_layers: bool = False) -> Features:
-        """Both halves in one call: ``(B, T, 3, h, w)`` and ``(B, 3, S, S)`` to features."""
-        cache = self.encode_template(templates, out_layers=out_layers)
-        return self.encode_search(search, cache, out_layers=out_layers)
-
     def _begin_search(self, search: Tensor, cache: TemplateCache) -> Tensor:
         """Search and prediction tokens ``(B, Ns + P, C)`` as they enter the first block."""
-        x = self._embed(search, self.search_pos_embed, 'search')
+        x = self._embed(search, self.search_pos_embed)
         self._check_cache(cache, x.shape[0])
         if self.num_prediction_tokens:
             tokens = self.prediction_tokens + self.prediction_pos_embed
             x = torch.cat([x, tokens.expand(x.shape[0], -1, -1)], dim=1)
         return x
 
-    def _embed(self, images: Tensor, position: Tensor, name: str) -> Tensor:
-        size = self.search_size if name == 'search' else self.template_size
-        if tuple(images.shape[1:]) != (3, size, size):
-            raise ValueError(
-                f'{name} is {"x".join(map(str, images.shape[1:]))}, expected 3x{size}x{size}; crop '
-                f'it to that size or set {name}_size in the config of the backbone.'
-            )
+    def _embed(self, images: Tensor, position: Tensor) -> Tensor:
         weight = self.patch_embed.weight.flatten(1)  # (C, 3 * p * p)
         side = self.patch_embed.kernel_size[0]
         patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from mmtrack.registry import MODELS
 from torch import Tensor, nn
 
-from ..structures import BoxPrediction, Features
+from ...structures import BoxPrediction, Features
 from .token_heads import at_least_float, expected_edges
 
 

@@ -13,7 +13,7 @@ from mmengine.model import BaseModule
 from mmtrack.registry import MODELS
 from torch import Tensor, nn
 
-from ..structures import BoxPrediction, Features
+from ...structures import BoxPrediction, Features
 
 
 class EdgeMlp(nn.Module):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from mmtrack.registry import MODELS
 from torch import Tensor, nn
 
-from .token_heads import at_least_float
+from ..heads.token_heads import at_least_float
 
 
 @lru_cache(maxsize=16)
