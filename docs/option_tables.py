@@ -88,7 +88,7 @@ GROUPS = [
         ('engine.optim_wrapper', 'engine.cpu_distributed'),
     ),
 ]
-LOSS_MODULES = ('models.losses.box_losses', 'models.losses.distillation_losses')
+LOSSES = 'models.losses.'
 
 
 def registered() -> dict[str, type]:
@@ -109,7 +109,7 @@ def registered() -> dict[str, type]:
 def group_of(thing: type) -> str:
     """Heading under which a class stands: of the group with the longest fitting module name."""
     module = thing.__module__.removeprefix(f'{PACKAGE}.')
-    if module in LOSS_MODULES:
+    if module.startswith(LOSSES):
         return 'Losses'
     fitting = [
         (len(part), heading)

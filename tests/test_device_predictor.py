@@ -95,8 +95,8 @@ def test_any_order_of_batches_caches_and_numbers_of_templates(predictor, plain):
             templates = templates[:1] * len(templates)  # as before the first update
         caches = caches[-7:]
         caches.append([one.encode_templates(templates) for one in (predictor, plain)])
-        tokens = rng.choice([own.packed.shape[2] for own, _ in caches])
-        alike = [pair for pair in caches if pair[0].packed.shape[2] == tokens]
+        tokens = rng.choice([own.num_tokens for own, _ in caches])
+        alike = [pair for pair in caches if pair[0].num_tokens == tokens]
         chosen = [alike[i] for i in rng.integers(len(alike), size=rng.integers(1, 20))]
         crops = [crop(64, int(seed)) for seed in rng.integers(50, size=len(chosen))]
         own, others = zip(*chosen)

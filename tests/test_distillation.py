@@ -383,8 +383,24 @@ def test_a_broken_teacher_file_is_refused(tmp_path, content, message):
         MODELS.build(settings)
 
 
-def test_a_teacher_of_other_colours_is_refused(tmp_path):
+def test_a_teacher_sees_the_colours_that_it_was_trained_with(tmp_path):
+    """The same function of the pixels, once of scaled ones and once of raw ones."""
+    scaled = MODELS.build(distillation(tmp_path, tracker()))
+    raw = tracker()
+    raw['data_preprocessor'] = {**raw['data_preprocessor'], 'mean': [0.0] * 3, 'std': [1.0] * 3}
+    model = MODELS.build(distillation(tmp_path, raw))
+    model.load_state_dict(scaled.state_dict())
+    of_raw, of_scaled = (m.teacher for m in (model, scaled))
+    of_raw.load_state_dict(of_scaled.state_dict())
+    preprocessor = of_scaled.data_preprocessor
+    of_raw.backbone.fold_scaling(preprocessor.mean.flatten(), preprocessor.std.flatten())
+    losses, expected = (m.eval().loss(*batch()) for m in (model, scaled))
+    for name in ('loss_kl', 'loss_feature'):
+        torch.testing.assert_close(losses[name], expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_student_and_teacher_agree_on_the_order_of_channels(tmp_path):
     teacher = tracker()
-    teacher['data_preprocessor'] = {**teacher['data_preprocessor'], 'std': [50.0] * 3}
-    with pytest.raises(ValueError, match='another std'):
+    teacher['data_preprocessor'] = {**teacher['data_preprocessor'], 'bgr_to_rgb': False}
+    with pytest.raises(ValueError, match='bgr_to_rgb of their data_preprocessor has to agree'):
         MODELS.build(distillation(tmp_path, teacher))

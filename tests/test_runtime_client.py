@@ -168,7 +168,7 @@ class TestWhatIsMissing:
         backend = importlib.import_module('mmtrack_mixformerv2.runtime.onnxruntime_backend')
         path = toy / 'search.onnx'
         graph = backend._describe(backend._open(onnxruntime, path, 1), path)
-        options = backend._options(graph, 'cuda', 'float32', 1)
+        options = backend._options(graph, 'cuda', 'float32', {})
         with pytest.raises(BackendNotInstalled, match='CUDAExecutionProvider cannot be used'):
             backend._open_on_gpu(onnxruntime, graph, 1, options)
 
@@ -179,7 +179,7 @@ def test_the_shapes_that_tensorrt_builds_an_engine_for(toy):
     for name in ('template', 'search'):
         path = toy / f'{name}.onnx'
         graph = backend._describe(backend._open(onnxruntime, path, 1), path)
-        profiles[name] = backend._profile(graph, 1 if name == 'template' else 49)
+        profiles[name] = backend._profile(graph, {'keys': 49, 'values': 49})
     # Two online templates, so up to three templates; 49 tokens for each.
     assert profiles == {
         'template': {

@@ -1,8 +1,8 @@
 """The two graphs of an exported tracker: templates to cache, and search region to box.
 
-Templates never see the search region, so their keys and values cross from one graph to the other.
-Both graphs read crops as they are in memory, and scale them inside. They become floats before
-anything else happens to them: TensorRT does nothing else to bytes.
+What is kept of the templates does not depend on the search region: it crosses from one graph to
+the other. Both graphs read crops as they are in memory, and scale them inside. They become floats
+before anything else happens to them: TensorRT does nothing else to bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.inference import InferenceNetwork
+from ..models.part_checks import gives_edges
 from ..runtime.model_info import ModelInfo
 from ..structures import TemplateCache
 from .weights import hash_weights
@@ -21,7 +22,7 @@ class NotExportable(ValueError):
 
 
 class TemplateGraph(nn.Module):
-    """Crops of the templates to their keys and values.
+    """Crops of the templates to what is kept of them.
 
     Args:
         network: A frozen copy, see :meth:`InferenceNetwork.frozen`.
@@ -32,23 +33,20 @@ class TemplateGraph(nn.Module):
     def __init__(self, network: InferenceNetwork) -> None:
         super().__init__()
         self.network = network
+        self.outputs = list(example_cache(network))
 
-    @property
-    def outputs(self) -> list[str]:
-        """Names of what :meth:`forward` gives."""
-        return ['keys', 'values']
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         """Encode templates.
 
         Args:
             crops: RGB uint8 ``(B, T, h, w, 3)``, the static template first.
 
         Returns:
-            Keys and values, float32 ``(B, depth, heads, T * Nt, head_dim)`` each.
+            The tensors of :meth:`TemplateCache.pack`, named by :attr:`outputs`, float32: ``keys``
+            and ``values`` ``(B, blocks, heads, T * Nt, head_dim)``, or a pair of them for each
+            stage of a backbone, and maps ``(B, ...)``.
         """
-        cache = self.network.encode_templates(crops.float())
-        return torch.stack(cache.keys, dim=1), torch.stack(cache.values, dim=1)
+        return tuple(self.network.encode_templates(crops.float()).pack().values())
 
 
 class SearchGraph(nn.Module):
@@ -58,39 +56,50 @@ class SearchGraph(nn.Module):
         network: A frozen copy, see :meth:`InferenceNetwork.frozen`.
     """
 
-    inputs = ('crop', 'keys', 'values')
-
     def __init__(self, network: InferenceNetwork) -> None:
         super().__init__()
         self.network = network
+        self.cache = tuple(example_cache(network))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what :meth:`forward` takes."""
+        return ('crop', *self.cache)
 
     @property
     def outputs(self) -> list[str]:
         """Names of what :meth:`forward` gives."""
-        has_edges = not getattr(self.network.model.box_head, 'direct', False)
+        has_edges = gives_edges(self.network.model.box_head)
         return ['box', *['edges'] * has_edges, *['score'] * self.network.has_score]
 
-    def forward(self, crop: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, crop: Tensor, *cache: Tensor) -> tuple[Tensor, ...]:
         """Find the target.
 
         Args:
             crop: RGB uint8 ``(B, S, S, 3)``.
-            keys: Float32 ``(B, depth, heads, N, head_dim)``, from :class:`TemplateGraph`.
-            values: Likewise.
+            *cache: What :class:`TemplateGraph` gives, in its order.
 
         Returns:
             Float32 tensors, named by :attr:`outputs`: the box ``(B, 4)``, xyxy in [0, 1] of the
             crop; the distributions of its edges ``(B, 4, bins)``, ordered left, top, right,
             bottom; the score ``(B,)`` in [0, 1].
         """
-        cache = TemplateCache(list(keys.unbind(1)), list(values.unbind(1)))
-        prediction = self.network.predict(crop.float(), cache)
+        unpacked = TemplateCache.unpack(dict(zip(self.cache, cache, strict=True)))
+        prediction = self.network.predict(crop.float(), unpacked)
         found = [prediction.boxes]
         if prediction.edge_logits is not None:
             found.append(prediction.edge_logits.softmax(dim=-1))
         if prediction.score_logits is not None:
             found.append(prediction.score_logits.sigmoid())
         return tuple(found)
+
+
+def example_cache(network: InferenceNetwork) -> dict[str, Tensor]:
+    """The packed cache of one black template."""
+    side = network.template_size
+    crops = torch.zeros(1, 1, side, side, 3, device=network.device)
+    with torch.inference_mode():
+        return network.encode_templates(crops).pack()
 
 
 GRAPHS = {'template': TemplateGraph, 'search': SearchGraph}
@@ -124,5 +133,6 @@ def describe(model: nn.Module, *, graph: str, name: str, backend: str, dtype: st
         backend=backend,
         search_size=backbone.search_size,
         template_size=backbone.template_size,
+        cache=tuple(example_cache(InferenceNetwork.of(model))),
         settings=model.loop.settings,
     )

@@ -21,7 +21,7 @@ from ..files import replace_file
 from ..models.inference import InferenceNetwork
 from ..runtime.checksums import write_checksums
 from ..runtime.errors import import_runtime
-from ..runtime.model_info import ONNX_PREFIX
+from ..runtime.model_info import ONNX_PREFIX, TOKENS, grows
 from .graphs import GRAPHS, NotExportable, check_exportable, describe
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def build_onnx(model: nn.Module) -> OnnxGraphs:
     protos, difference = {}, 0.0
     for graph, kind in GRAPHS.items():
         module = kind(network).eval()
-        protos[graph] = convert(module, example_inputs(network, 2, 2))
+        protos[graph] = convert(module, example_inputs(network, 2, 1 + _sees_several(network)))
         difference = max(difference, check_onnx(protos[graph], module, network))
     return OnnxGraphs(**protos, difference=difference)
 
@@ -129,14 +129,10 @@ def example_inputs(network: InferenceNetwork, batch: int, templates: int) -> dic
     side = network.template_size
     crops = noise(batch, templates, side, side)
     with torch.inference_mode():
-        keys, values = GRAPHS['template'](network)(crops)
+        cache = network.encode_templates(crops.float()).pack()
     side = network.search_size
-    return {
-        'crops': crops,
-        'crop': noise(batch, side, side),
-        'keys': keys.clone(),
-        'values': values.clone(),
-    }
+    kept = {name: tensor.clone() for name, tensor in cache.items()}
+    return {'crops': crops, 'crop': noise(batch, side, side), **kept}
 
 
 def convert(module: nn.Module, examples: dict[str, Tensor]) -> ModelProto:
@@ -148,17 +144,12 @@ def convert(module: nn.Module, examples: dict[str, Tensor]) -> ModelProto:
     import onnx
 
     inputs = {name: examples[name] for name in module.inputs}
-    batch, templates, tokens = (
-        torch.export.Dim(n, min=1, max=_MOST) for n in ('batch', 'templates', 'tokens')
-    )
-    free = {'crops': {0: batch, 1: templates}, 'crop': {0: batch}}
-    cache = {0: batch, 3: tokens}
-    shapes = {name: free.get(name, cache) for name in inputs}
+    shapes = _free_axes(module)
     try:
         with torch.no_grad(), _quiet_exporter():
             exported = torch.onnx.export(
                 _trace(module, inputs, shapes),
-                dynamic_shapes=shapes,
+                dynamic_shapes=_by_argument(module, shapes),
                 input_names=list(module.inputs),
                 output_names=module.outputs,
                 opset_version=OPSET,
@@ -179,13 +170,49 @@ def convert(module: nn.Module, examples: dict[str, Tensor]) -> ModelProto:
     return proto
 
 
+def _free_axes(module: nn.Module) -> dict[str, dict[int, torch.export.Dim]]:
+    """Axes of any size of each input of a graph: targets, templates and their tokens.
+
+    Stages of a backbone have tokens of their own. Of a backbone that sees one template, neither
+    templates nor tokens are free.
+    """
+
+    def free(name: str) -> torch.export.Dim:
+        return torch.export.Dim(name, min=1, max=_MOST)
+
+    batch, several = free('batch'), _sees_several(module.network)
+    shapes = {name: {0: batch} for name in module.inputs}
+    if 'crops' in shapes and several:
+        shapes['crops'][1] = free('templates')
+    for name in filter(grows, shapes):
+        if several:
+            stage = name.removeprefix('keys').removeprefix('values')
+            shapes[name][TOKENS] = free(f'tokens{stage}')
+    return shapes
+
+
+def _by_argument(module: nn.Module, shapes: dict[str, dict]) -> tuple:
+    """What belongs to the inputs of a graph, in the shape of its arguments."""
+    first, *others = shapes.values()
+    return (first, tuple(others)) if others else (first,)
+
+
+def _sees_several(network: InferenceNetwork) -> bool:
+    return network.model.backbone.max_templates != 1
+
+
 def _trace(
     module: nn.Module, inputs: dict[str, Tensor], shapes: dict[str, dict]
 ) -> torch.export.ExportedProgram:
     """What torch.onnx would do first; but if it fails, that goes on in slower and laxer ways."""
     printed = io.StringIO()  # half of a graph, if it fails
     with redirect_stderr(printed):
-        program = torch.export.export(module, (), inputs, dynamic_shapes=shapes, strict=False)
+        program = torch.export.export(
+            module,
+            tuple(inputs.values()),
+            dynamic_shapes=_by_argument(module, shapes),
+            strict=False,
+        )
     sys.stderr.write(printed.getvalue())
     return program
 
@@ -221,7 +248,7 @@ def check_onnx(proto: ModelProto, module: nn.Module, network: InferenceNetwork) 
     )
     worst = 0.0
     for batch in _BATCHES:
-        for templates in _TEMPLATES:
+        for templates in _TEMPLATES if _sees_several(network) else (1,):
             examples = example_inputs(network, batch, templates)
             inputs = {name: examples[name] for name in module.inputs}
             difference = _compare(session, module, inputs)
@@ -238,7 +265,7 @@ def check_onnx(proto: ModelProto, module: nn.Module, network: InferenceNetwork) 
 
 def _compare(session: InferenceSession, module: nn.Module, inputs: dict[str, Tensor]) -> float:
     with torch.inference_mode():
-        expected = [output.numpy() for output in module(**inputs)]
+        expected = [output.numpy() for output in module(*inputs.values())]
     found = session.run(module.outputs, {name: one.numpy() for name, one in inputs.items()})
     return max(
         float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) if a.shape == b.shape else np.inf

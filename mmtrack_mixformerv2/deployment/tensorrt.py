@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..runtime.exported import find_graphs
-from ..runtime.graph_predictor import TOKENS
-from ..runtime.model_info import ONNX_PREFIX, ModelInfo
+from ..runtime.model_info import ONNX_PREFIX, TOKENS, ModelInfo, grows
 from ..runtime.opening import open_predictor
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def trtexec_commands(folder: str | os.PathLike) -> list[str]:
     protos = {name: onnx.load(path) for name, path in paths.items()}
     info = _info(protos['search'], paths['search'])
     templates = 1 + info.settings.num_online_templates
-    tokens = _tokens_per_template(paths['template'], info.template_size)
+    tokens = _tokens_per_template(paths['template'], info, protos['search'])
     commands = []
     for name, proto in protos.items():
         words = [
@@ -66,7 +65,8 @@ def trtexec_commands(folder: str | os.PathLike) -> list[str]:
             ('opt', 1, templates),
             ('max', MAX_BATCH, templates),
         ):
-            free = {'batch': batch, 'templates': count, 'tokens': count * tokens}
+            free = {'batch': batch, 'templates': count}
+            free |= {axis: count * size for axis, size in tokens.items()}
             words.append(f'--{kind}Shapes={_shapes(proto, free)}')
         commands.append(shlex.join(words))
     return commands
@@ -94,12 +94,18 @@ def _info(proto: ModelProto, path: Path) -> ModelInfo:
     return ModelInfo.from_strings(strings, str(path))
 
 
-def _tokens_per_template(path: Path, side: int) -> int:
+def _tokens_per_template(path: Path, info: ModelInfo, search: ModelProto) -> dict[str, int]:
+    """By the name of the axis, for each stage of the backbone."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    blank = np.zeros((1, 1, side, side, 3), np.uint8)
-    return session.run(['keys'], {'crops': blank})[0].shape[TOKENS]
+    blank = np.zeros((1, 1, info.template_size, info.template_size, 3), np.uint8)
+    sizes = dict(zip(info.cache, session.run(list(info.cache), {'crops': blank})))
+    return {
+        one.type.tensor_type.shape.dim[TOKENS].dim_param: sizes[one.name].shape[TOKENS]
+        for one in search.graph.input
+        if grows(one.name) and one.type.tensor_type.shape.dim[TOKENS].dim_param
+    }
 
 
 def _shapes(proto: ModelProto, free: dict[str, int]) -> str:

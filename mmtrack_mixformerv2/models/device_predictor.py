@@ -25,14 +25,17 @@ _ROUNDING = 8
 
 @dataclass(frozen=True, eq=False)
 class DeviceCache:
-    """Keys and values of the templates of one sequence in one tensor, which one operation copies.
+    """What is kept of the templates of one sequence, in few tensors, which are copied one by one.
 
     Attributes:
-        packed: ``(2 * depth, heads, T * Nt, head_dim)``, first the keys of all blocks.
+        packed: Made by :meth:`TemplateCache.pack` along dimension 0: keys and values
+            ``(blocks, 1, heads, T * Nt, head_dim)``, maps ``(1, ...)``.
+        num_tokens: Template tokens of the first block.
         maker: The model whose cache this is.
     """
 
-    packed: Tensor
+    packed: dict[str, Tensor]
+    num_tokens: int
     maker: nn.Module
 
 
@@ -82,10 +85,7 @@ class DevicePredictor(TorchPredictor):
         """Caches of several sequences with the same number of templates, in one forward."""
         with self._lock, on(self.device), full_float32(self.device):
             caches = super().encode_templates_batch(crops)
-            return [
-                DeviceCache(torch.stack([part[0] for part in (*one.keys, *one.values)]), one.maker)
-                for one in caches
-            ]
+            return [DeviceCache(one.pack(dim=0), one.num_tokens, one.maker) for one in caches]
 
     @torch.inference_mode()
     def predict_batch(
@@ -115,7 +115,7 @@ class DevicePredictor(TorchPredictor):
         return map(Prediction, boxes.double().numpy(), scores, edges)
 
     def _step_for(self, caches: Sequence[DeviceCache]) -> _SearchStep:
-        count, tokens = len(caches), caches[0].packed.shape[2]
+        count, tokens = len(caches), caches[0].num_tokens
         if count > _ROUNDING:
             count = -(-count // _ROUNDING) * _ROUNDING
         make = partial(_SearchStep, self.network, count, caches[0].packed, graph=self.graph)
@@ -133,14 +133,17 @@ class _SearchStep(Step):
     """Predictions for up to ``batch`` sequences; the places that are not used compute in vain."""
 
     def __init__(
-        self, network: InferenceNetwork, batch: int, packed: Tensor, *, graph: bool
+        self, network: InferenceNetwork, batch: int, packed: dict[str, Tensor], *, graph: bool
     ) -> None:
         size, device = network.search_size, network.device
         crops = torch.zeros(batch, size, size, 3, dtype=torch.uint8, device=device)
-        parts, *shape = packed.shape
-        # A place is one row, so that each block sees contiguous keys (batch, ...) of all places.
-        caches = torch.zeros(parts, batch, *shape, dtype=packed.dtype, device=device)
-        super().__init__(partial(_predict, network), (crops, caches), graph=graph)
+        # Each block sees contiguous keys (batch, ...) of all places.
+        self._caches = {
+            name: torch.cat([torch.zeros_like(one)] * batch, dim=_batch_axis(name))
+            for name, one in packed.items()
+        }
+        function = partial(_predict, network, tuple(packed))
+        super().__init__(function, (crops, *self._caches.values()), graph=graph)
         self._placed = [_no_cache] * batch
         self._on_gpu = device.type == 'cuda'
         self._host: Tensor | None = None  # as large as the output, once it is known
@@ -148,11 +151,11 @@ class _SearchStep(Step):
 
     def predict(self, crops: list[Tensor], caches: Sequence[DeviceCache]) -> Tensor:
         """Rows of :func:`_predict` for the crops, on the host, of which the caller has a copy."""
-        static_crops, static_caches = self.inputs
-        torch.stack(crops, out=static_crops[: len(crops)])
+        torch.stack(crops, out=self.inputs[0][: len(crops)])
         for place, cache in enumerate(caches):
             if self._placed[place]() is not cache:
-                static_caches[:, place].copy_(cache.packed)
+                for name, one in cache.packed.items():
+                    self._caches[name].narrow(_batch_axis(name), place, 1).copy_(one)
                 self._placed[place] = weakref.ref(cache)
         output = self.run()
         if self._host is None:
@@ -168,13 +171,19 @@ def _no_cache() -> None:
     """What a weak reference gives whose cache is gone."""
 
 
-def _predict(network: InferenceNetwork, crops: Tensor, packed: Tensor) -> Tensor:
+def _batch_axis(name: str) -> int:
+    """Of a tensor of a cache that was packed along dimension 0."""
+    return 1 if name.startswith(('keys', 'values')) else 0
+
+
+def _predict(
+    network: InferenceNetwork, names: tuple[str, ...], crops: Tensor, *packed: Tensor
+) -> Tensor:
     """Boxes, the score logit if there is one, and edge probabilities: ``(B, 4 [+ 1] [+ 4 bins])``.
 
     One tensor, so that one copy brings everything to the host.
     """
-    depth = len(packed) // 2
-    cache = TemplateCache(list(packed[:depth]), list(packed[depth:]))
+    cache = TemplateCache.unpack(dict(zip(names, packed)), dim=0)
     prediction = network.predict(crops, cache)
     columns = [prediction.boxes]
     if prediction.score_logits is not None:

@@ -18,6 +18,7 @@ from ..engine.depth_pruning_hook import pruning_hooks, type_name
 from ..engine.strict_load_hook import bare_weights, load_whole
 from ..structures import BoxPrediction, Features, TemplateCache
 from .losses.distillation_losses import resize_grid
+from .part_checks import gives_edges, why_no_edges
 from .tracker import TemplateSearchTracker
 
 # What a training adds to the settings of a tracker.
@@ -184,6 +185,13 @@ class DistillationSOT(TemplateSearchTracker):
         """Pairs counted from zero."""
         checked, lists = [], (list, tuple)
         pairs = pairs or ()
+        for model, name in ((self, 'student'), (self.teacher, 'teacher')):
+            if pairs and not model.backbone.has_layers:
+                raise ValueError(
+                    f'layer_pairs compares layers, and the backbone of the {name}, '
+                    f'{type(model.backbone).__name__}, has none of one width; leave out '
+                    'layer_pairs and loss_feature.'
+                )
         if not isinstance(pairs, lists) or not all(
             isinstance(pair, lists) and [type(index) for index in pair] == [int, int]
             for pair in pairs
@@ -209,14 +217,11 @@ class DistillationSOT(TemplateSearchTracker):
         names, feature = set(self.distill_losses), self._feature_loss
         if 'loss_score' in self.losses:
             raise ValueError('loss_score has no use for a teacher: train the score head without')
-        own, other = (m.data_preprocessor for m in (self, self.teacher))
-        for name in ('mean', 'std', '_channel_conversion'):
-            values = getattr(own, name, None), getattr(other, name, None)
-            if not torch.equal(*(torch.as_tensor(0 if v is None else v) for v in values)):
-                raise ValueError(
-                    f'the teacher reads images normalised by another {name} than the student; both '
-                    'read the same crops, so their data_preprocessor has to agree.'
-                )
+        if len({bool(m.data_preprocessor.channel_conversion) for m in (self, self.teacher)}) > 1:
+            raise ValueError(
+                'of student and teacher, one turns images from BGR to RGB and the other does not; '
+                'both read the same crops, so bgr_to_rgb of their data_preprocessor has to agree.'
+            )
         if not names or not names <= set(self.DISTILL_LOSSES):
             raise ValueError(
                 f'distill_losses are {sorted(names)}, expected some of {self.DISTILL_LOSSES}'
@@ -228,13 +233,15 @@ class DistillationSOT(TemplateSearchTracker):
             )
         if 'loss_kl' in names:
             for head, name in ((self.box_head, 'student'), (self.teacher.box_head, 'teacher')):
-                if getattr(head, 'direct', False):
+                if not gives_edges(head):
                     raise ValueError(
                         f"loss_kl compares edge distributions, and the {name}'s box head "
-                        "(mlps='box') has none."
+                        f'({why_no_edges(head)}) has none.'
                     )
-        if feature is None:
-            return
+        if feature is not None:
+            self._check_features(feature)
+
+    def _check_features(self, feature: nn.Module) -> None:
         own, other = self.backbone, self.teacher.backbone
         if own.embed_dims != other.embed_dims:
             raise ValueError(
@@ -282,10 +289,10 @@ class DistillationSOT(TemplateSearchTracker):
             logits = teacher_prediction.edge_logits.clone()
             losses['loss_kl'] = self.distill_losses['loss_kl'](prediction.edge_logits, logits)
         if self._feature_loss is not None:
-            count = inputs['img'].shape[1]
             own = [self._layer(cache, features, i) for i, _ in self.layer_pairs]
+            count, grid = inputs['img'].shape[1], features.search.shape[1]
             others = [
-                self._teacher_layer(teacher_cache, teacher_features, i, count)
+                self._teacher_layer(teacher_cache, teacher_features, i, count, grid)
                 for _, i in self.layer_pairs
             ]
             losses['loss_feature'] = self._feature_loss(own, others)
@@ -296,13 +303,20 @@ class DistillationSOT(TemplateSearchTracker):
         self, inputs: dict[str, Tensor]
     ) -> tuple[TemplateCache, Features, BoxPrediction]:
         backbone = self.teacher.eval().backbone
-        templates = inputs['img']
-        resized = _resize(templates.flatten(0, 1), backbone.template_size)
+        templates = inputs['img'][:, : backbone.max_templates]
+        resized = _resize(self._for_teacher(templates.flatten(0, 1)), backbone.template_size)
         templates = resized.unflatten(0, templates.shape[:2])
-        search = _resize(inputs['search_img'][:, 0], backbone.search_size)
+        search = _resize(self._for_teacher(inputs['search_img'][:, 0]), backbone.search_size)
         cache = backbone.encode_template(templates, out_layers=self.keep_template_layers)
         features = backbone.encode_search(search, cache, out_layers=self._feature_loss is not None)
-        return cache, features, self.teacher.box_head(features)
+        return cache, features, self.teacher.apply_heads(features)
+
+    def _for_teacher(self, images: Tensor) -> Tensor:
+        """Images ``(N, 3, h, w)`` with the teacher's mean and deviation instead of the student's."""
+        own, other = self.data_preprocessor, self.teacher.data_preprocessor
+        if torch.equal(own.mean, other.mean) and torch.equal(own.std, other.std):
+            return images
+        return (images * own.std + (own.mean - other.mean)) / other.std
 
     def _layer(self, cache: TemplateCache, features: Features, index: int) -> Tensor:
         """The student's tokens that are compared, ``(N, tokens, C)``."""
@@ -311,16 +325,14 @@ class DistillationSOT(TemplateSearchTracker):
         return torch.cat([cache.layers[index], features.layers[index]], dim=1)
 
     def _teacher_layer(
-        self, cache: TemplateCache, features: Features, index: int, num_templates: int
+        self, cache: TemplateCache, features: Features, index: int, num_templates: int, grid: int
     ) -> Tensor:
-        """The same tokens of the teacher, on the student's grid."""
-        own, other = self.backbone, self.teacher.backbone
-        wanted = own.search_pos_embed.shape[1]
-        layer, split = features.layers[index].clone(), other.search_pos_embed.shape[1]
-        parts = [resize_grid(layer[:, :split], wanted)]
+        """The same tokens of the teacher, on the student's grid of as many search tokens."""
+        layer, split = features.layers[index].clone(), features.search.shape[1]
+        parts = [resize_grid(layer[:, :split], grid)]
         if self._feature_loss.tokens == 'all':
             templates = cache.layers[index].clone().unflatten(1, (num_templates, -1)).flatten(0, 1)
-            templates = resize_grid(templates, own.template_pos_embed.shape[1])
+            templates = resize_grid(templates, self.backbone.template_pos_embed.shape[1])
             templates = templates.unflatten(0, (-1, num_templates)).flatten(1, 2)
             parts = [templates, *parts, layer[:, split:]]
         return torch.cat(parts, dim=1)

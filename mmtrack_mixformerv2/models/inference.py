@@ -52,8 +52,8 @@ class InferenceNetwork(nn.Module):
 
     @property
     def has_score(self) -> bool:
-        """Whether there is a score head."""
-        return self.model.score_head is not None
+        """Whether predictions have a score."""
+        return self.model.has_score
 
     @property
     def device(self) -> torch.device:
@@ -122,11 +122,12 @@ class InferenceNetwork(nn.Module):
         return self.apply_heads(features)
 
     def apply_heads(self, features: Features) -> BoxPrediction:
-        """What the heads say in float32 about features of the backbone."""
+        """What neck and heads say in float32 about features of the backbone."""
         if self.dtype != 'float32':
-            search = None if features.search is None else features.search.float()
-            features = Features(search, features.tokens.float())
-        return self.model.apply_heads(features)
+            parts = (features.search, features.tokens, features.template)
+            search, tokens, template = (part if part is None else part.float() for part in parts)
+            features = Features(search, tokens, template=template)
+        return self.model.apply_heads(features, tracking=True)
 
     def scale(self, crops: Tensor) -> Tensor:
         """``(B, h, w, 3)`` to what the backbone reads, ``(B, 3, h, w)``."""

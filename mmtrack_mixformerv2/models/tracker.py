@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from ..tracking import (
     TrackResult,
 )
 from .inference import InferenceNetwork
+from .part_checks import check_losses, check_parts, gives_score
 from .torch_predictor import TorchPredictor
 
 
@@ -29,12 +31,13 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
     """Single object tracker of a backbone that never shows the search region to the templates.
 
     Args:
-        backbone: Has ``encode_template`` and ``encode_search`` (with ``tokens_only``), and says its
-            ``embed_dims`` and ``num_prediction_tokens``, as :class:`PMAMViT`.
+        backbone: A :class:`TemplateSearchBackbone`, as :class:`PMAMViT`.
         box_head: Features to :class:`BoxPrediction`.
-        score_head: Features to logits ``(B,)``; without it the templates are never refreshed.
+        score_head: Features, and boxes if it ``reads_boxes``, to logits ``(B,)``. Without scores
+            the templates are never refreshed.
         losses: Losses of ``loss_iou`` and ``loss_l1`` (boxes against targets) and, optionally,
-            ``loss_edge`` (edge logits against targets), all in [0, 1] of the search region.
+            ``loss_edge`` (edge logits against targets), all in [0, 1] of the search region, or
+            ``loss_cls`` (score map against targets that may reach out of the region).
             ``loss_score`` (score logits against labels 1 and 0) comes alone: its negative samples
             have no true box.
         auxiliary: Module used in training only, as :class:`DenseGuidance`.
@@ -46,6 +49,7 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         train_cfg: Unused; mmtrack's models have it.
         data_preprocessor: A :class:`CropDataPreprocessor`.
         init_cfg: As in mmengine.
+        neck: Features to features, between backbone and heads, as :class:`PixelCorrelationNeck`.
 
     Raises:
         ValueError: If the parts do not fit each other, or ``test_cfg`` has a value out of range.
@@ -63,12 +67,14 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         train_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        neck: dict | None = None,
     ) -> None:
         if data_preprocessor is not None:
             # The base class would look in mmengine's registry, and needs the default scope for it.
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck) if neck else None
         self.box_head = MODELS.build(box_head)
         self.score_head = MODELS.build(score_head) if score_head else None
         self.losses = torch.nn.ModuleDict(
@@ -81,48 +87,24 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         self.keep_template_layers = False
         settings = dict(test_cfg or {})
         self.test_cfg = dict(test_mode=settings.pop('test_mode', 'OPE'))
-        self._check_parts()
+        settings = TrackingSettings(**settings)
+        check_parts(self, settings)
+        check_losses(self)
         self._freeze()
-        self.loop = SequenceTracker(
-            TorchPredictor(InferenceNetwork.of(self)), TrackingSettings(**settings)
-        )
+        if any(getattr(head, 'reads_template', False) for head in self.heads):
+            self.backbone.keep_template_output = True
+        self.loop = SequenceTracker(TorchPredictor(InferenceNetwork.of(self)), settings)
         self._running: dict[int, SequenceState] = {}  # by video; see predict_ope
 
-    def _check_parts(self) -> None:
-        """Find out at once what would only show at the first batch or frame."""
-        if self.test_cfg['test_mode'] != 'OPE':
-            raise ValueError(
-                f"test_mode is {self.test_cfg['test_mode']!r}, expected 'OPE': the restarts of "
-                'VOT2018 are not built in.'
-            )
-        width, tokens = self.backbone.embed_dims, self.backbone.num_prediction_tokens
-        for head in filter(None, (self.box_head, self.score_head)):
-            if head.in_channels != width:
-                raise ValueError(
-                    f'{type(head).__name__} has in_channels={head.in_channels}, expected {width}, '
-                    'the embed_dims of the backbone.'
-                )
-        wanted = getattr(self.box_head, 'num_tokens', tokens)
-        if wanted != tokens or (self.score_head is not None and tokens == 0):
-            raise ValueError(
-                f'the backbone has num_prediction_tokens={tokens}; the box head reads {wanted}'
-                f'{", the score head at least 1" if self.score_head is not None else ""}.'
-            )
-        if 'loss_edge' in self.losses and getattr(self.box_head, 'direct', False):
-            raise ValueError(
-                "loss_edge needs edge distributions, and a box head with mlps='box' has none."
-            )
+    @property
+    def heads(self) -> list[torch.nn.Module]:
+        """The heads that there are, the box head first."""
+        return [head for head in (self.box_head, self.score_head) if head is not None]
 
-        if 'loss_score' in self.losses and (len(self.losses) > 1 or self.score_head is None):
-            raise ValueError(
-                f'losses are {", ".join(self.losses)}; loss_score comes alone and needs a '
-                'score_head, because its negative samples have no true box.'
-            )
-        children = dict(self.named_children())
-        if unknown := [name for name in self.trainable or () if name not in children]:
-            raise ValueError(
-                f'trainable names {", ".join(unknown)}, expected some of {", ".join(children)}'
-            )
+    @property
+    def has_score(self) -> bool:
+        """Whether predictions have a score, of the score head or of the box head itself."""
+        return self.score_head is not None or gives_score(self.box_head)
 
     def _freeze(self) -> None:
         for name, child in self.named_children():
@@ -143,21 +125,28 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
 
     @property
     def tokens_only(self) -> bool:
-        """Whether no head reads the search tokens, so that they need not be finished."""
-        heads = filter(None, (self.box_head, self.score_head))
-        return not any(getattr(head, 'reads_search', True) for head in heads)
+        """Whether nothing reads the search tokens, so that they need not be finished."""
+        readers = [*self.heads, *filter(None, [self.neck])]
+        return not any(getattr(reader, 'reads_search', True) for reader in readers)
 
     def predict_boxes(self, search: Tensor, cache: TemplateCache) -> BoxPrediction:
         """Heads on the search regions ``(B, 3, S, S)``, normalised, given their templates."""
         features = self.backbone.encode_search(search, cache, tokens_only=self.tokens_only)
         return self.apply_heads(features)
 
-    def apply_heads(self, features: Features) -> BoxPrediction:
-        """What the box head and, if there is one, the score head say about features."""
-        prediction = self.box_head(features)
+    def apply_heads(self, features: Features, *, tracking: bool = False) -> BoxPrediction:
+        """What neck, box head and, if there is one, score head say about features.
+
+        Args:
+            features: Of the backbone.
+            tracking: Whether the target is expected in the middle: heads with a window use it.
+        """
+        features = features if self.neck is None else self.neck(features)
+        windowed = tracking and getattr(self.box_head, 'windowed', False)
+        prediction = self.box_head(features, window=True) if windowed else self.box_head(features)
         if self.score_head is None:
             return prediction
-        return BoxPrediction(prediction.boxes, prediction.edge_logits, self.score_head(features))
+        return replace(prediction, score_logits=self.score_head(features, prediction.boxes))
 
     def _forward(self, inputs: dict[str, Tensor], data_samples=None, **kwargs) -> BoxPrediction:
         """``mode='tensor'``: ``img`` ``(N, T, 3, h, w)`` and ``search_img`` ``(N, 1, 3, H, W)``."""
@@ -175,15 +164,19 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         search = inputs['search_img'][:, 0]
         cache = self.backbone.encode_template(inputs['img'], out_layers=self.keep_template_layers)
         features = self.backbone.encode_search(search, cache, out_layers=self.keep_search_layers)
+        if self.neck is not None:
+            features = self.neck(features)
         if 'loss_score' in self.losses:
             return self._score_losses(features, data_samples)
-        targets = torch.stack([sample.search_gt_instances.bboxes[0] for sample in data_samples])
-        targets = (targets.to(search) / search.shape[-1]).clamp(0, 1)
+        targets = _targets(data_samples, search, self.backbone.search_size)
         prediction = self.box_head(features)
         return self._box_losses(inputs, cache, features, prediction, targets)
 
     def _score_losses(self, features: Features, data_samples: list) -> dict[str, Tensor]:
-        logits = self.score_head(features)
+        boxes = None
+        if getattr(self.score_head, 'reads_boxes', False):  # the true ones, as published
+            boxes = _targets(data_samples, features.search, self.backbone.search_size).clamp(0, 1)
+        logits = self.score_head(features, boxes)
         labels = torch.stack([sample.search_gt_instances.labels[0] for sample in data_samples])
         labels = labels.to(logits.device)
         # Logged, not minimised.
@@ -198,21 +191,26 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         prediction: BoxPrediction,
         targets: Tensor,
     ) -> dict[str, Tensor]:
-        """Losses for ``(N, 4)`` xyxy targets in [0, 1]."""
+        """Losses for ``(N, 4)`` xyxy targets, [0, 1] being the search region."""
         if self.score_head is not None:
             warnings.warn(
                 'these losses do not train the score head; train with score_head=None unless its '
                 'weights were loaded.',
                 stacklevel=2,
             )
+        inside = targets.clamp(0, 1)
+        compared = {
+            'loss_edge': (prediction.edge_logits, inside),
+            'loss_cls': (prediction.score_map, targets),
+        }
         losses = {
-            name: loss(prediction.edge_logits if name == 'loss_edge' else prediction.boxes, targets)
+            name: loss(*compared.get(name, (prediction.boxes, inside)))
             for name, loss in self.losses.items()
         }
-        overlap = bbox_overlaps(prediction.boxes.detach(), targets, is_aligned=True)
+        overlap = bbox_overlaps(prediction.boxes.detach(), inside, is_aligned=True)
         losses['iou'] = overlap.mean()  # logged, not minimised
         if self.auxiliary is not None:
-            losses.update(self.auxiliary(self.backbone, cache, features, targets))
+            losses.update(self.auxiliary(self.backbone, cache, features, inside))
         return losses
 
     def init(self, frame: np.ndarray, box_xywh) -> SequenceState:
@@ -266,6 +264,12 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         if frame.dtype == np.float32:
             frame = _undo_float(frame)
         return frame[..., 2::-1] if self.data_preprocessor.channel_conversion else frame
+
+
+def _targets(data_samples: list, like: Tensor, size: int) -> Tensor:
+    """Boxes ``(N, 4)`` xyxy in units of the search region; they may reach out of it."""
+    targets = torch.stack([sample.search_gt_instances.bboxes[0] for sample in data_samples])
+    return targets.to(like) / size
 
 
 def _undo_float(frame: np.ndarray) -> np.ndarray:

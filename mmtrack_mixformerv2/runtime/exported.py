@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .checksums import verify
 from .errors import ExportedModelError
-from .model_info import EXPORT_AGAIN, GRAPHS, ModelInfo
+from .model_info import EXPORT_AGAIN, GRAPHS, ModelInfo, grows
 
 KINDS = ('.onnx', '.xml')
 ANY = -1  # an expected dimension that may be free or fixed to anything
@@ -129,11 +129,20 @@ def check_pair(template: Graph, search: Graph) -> None:
                 f'export, or {EXPORT_AGAIN}.'
             )
     info = search.info
+    count = None if info.settings.num_online_templates else ANY  # some models see but one
     side = info.template_size
-    _check_ports(template, {'crops': Port('uint8', (None, None, side, side, 3))}, info.cache)
+    _check_ports(template, {'crops': Port('uint8', (None, count, side, side, 3))}, info.cache)
     side = info.search_size
-    cache = {name: Port('float32', (None, ANY, ANY, None, ANY)) for name in info.cache}
+    cache = {name: _expected_port(name, search.inputs, count) for name in info.cache}
     _check_ports(search, {'crop': Port('uint8', (None, side, side, 3)), **cache}, ['box'])
+
+
+def _expected_port(name: str, inputs: Mapping[str, Port], tokens: int | None) -> Port:
+    """Of a tensor of the cache; one that does not grow may have any number of dimensions."""
+    if grows(name):
+        return Port('float32', (None, ANY, ANY, tokens, ANY))
+    own = inputs[name].shape[1:] if name in inputs else (ANY,)
+    return Port('float32', (None, *[ANY] * len(own)))
 
 
 def _check_kind(graph: Graph, expected: str) -> None:

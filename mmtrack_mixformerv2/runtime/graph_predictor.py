@@ -15,9 +15,7 @@ import numpy as np
 from ..tracking.predictor import Prediction
 from .errors import CacheMismatch
 from .exported import Graph, check_pair
-from .model_info import EXPORT_TOOL, ModelInfo
-
-TOKENS = 3  # axis of the template tokens in a tensor of the cache
+from .model_info import EXPORT_TOOL, TOKENS, ModelInfo, grows
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,7 @@ class GraphCache:
     """What the template graph made of the templates of one target.
 
     Attributes:
-        arrays: One float32 array for each name in ``ModelInfo.cache``, ``(1, blocks, heads,
-            template tokens, head width)``.
+        arrays: One float32 array for each name in ``ModelInfo.cache``, of one target.
         model_hash: Of the model that made them.
     """
 
@@ -94,7 +91,12 @@ class GraphPredictor(ABC):
             encoded = self._encode([crops[i][:1] if once else crops[i] for i in group])
             for i, arrays in zip(group, encoded):
                 if once and len(crops[i]) > 1:
-                    arrays = [np.concatenate([a] * len(crops[i]), axis=TOKENS) for a in arrays]
+                    arrays = [
+                        np.concatenate([array] * len(crops[i]), axis=TOKENS)
+                        if grows(name)
+                        else array
+                        for name, array in zip(self.info.cache, arrays)
+                    ]
                 caches[i] = GraphCache(tuple(arrays), self.info.model_hash)
         return caches
 

@@ -18,6 +18,7 @@ RT_INFO_KEY = 'mixformerv2'  # under which OpenVINO's rt_info has the keys
 _NESTED = ('confidence', 'policy')  # settings that have settings, as JSON; they may be left out
 
 GRAPHS = ('template', 'search')
+TOKENS = 3  # axis of the template tokens in a tensor of the cache that has one
 BACKENDS = ('onnxruntime', 'openvino', 'tensorrt')
 DTYPES = ('float32', 'bfloat16', 'float16', 'int8')
 
@@ -38,7 +39,8 @@ class ModelInfo:
         backend: What the graph was exported for, one of ``BACKENDS``.
         search_size: Side of the search crop in pixels.
         template_size: Side of a template crop in pixels.
-        cache: Names of the tensors that the template graph gives and the search graph takes.
+        cache: Names of the tensors that the template graph gives and the search graph takes, see
+            :func:`grows`.
         settings: Constants of the tracking loop.
         package_version: Version of this package that exported the graph.
 
@@ -110,6 +112,16 @@ class ModelInfo:
             raise ExportedModelError(
                 f'{source} has metadata that is not valid: {error}; {EXPORT_AGAIN}.'
             ) from error
+
+
+def grows(name: str) -> bool:
+    """Whether a tensor of the cache grows with the number of templates, along axis ``TOKENS``.
+
+    Tensors called ``keys...`` and ``values...`` have the shape ``(targets, blocks, heads, template
+    tokens, head width)``. All others, ``(targets, ...)``, are of the static template alone: they
+    are the same whatever number of copies of it is encoded.
+    """
+    return name.startswith(('keys', 'values'))
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ import numpy as np
 
 from .errors import BackendNotInstalled, import_runtime
 from .exported import Graph, Port, damaged, find_graphs
-from .graph_predictor import TOKENS, GraphPredictor, choose_dtype, count_threads
-from .model_info import ONNX_PREFIX, ModelInfo
+from .graph_predictor import GraphPredictor, choose_dtype, count_threads
+from .model_info import ONNX_PREFIX, TOKENS, ModelInfo, grows
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, IOBinding
@@ -75,8 +75,10 @@ class OnnxRuntimePredictor(GraphPredictor):
             _warn_of_tf32()
         if provider != 'cpu':
             blank = np.zeros((1, 1, self.template_size, self.template_size, 3), np.uint8)
-            cache = sessions['template'].run(self.info.cache[:1], {'crops': blank})[0]
-            units = {'template': 1, 'search': cache.shape[TOKENS]}
+            growing = [name for name in self.info.cache if grows(name)]
+            cache = sessions['template'].run(growing, {'crops': blank}) if growing else []
+            tokens = {name: array.shape[TOKENS] for name, array in zip(growing, cache)}
+            units = {'template': {'crops': 1}, 'search': tokens}
             sessions = {
                 name: _open_on_gpu(
                     runtime, graph, threads, _options(graph, provider, self.dtype, units[name])
@@ -178,7 +180,9 @@ def _describe(session: InferenceSession, path: Path) -> Graph:
     return Graph(path, ModelInfo.from_strings(strings, str(path)), inputs, outputs)
 
 
-def _options(graph: Graph, provider: str, dtype: str, tokens: int) -> dict[str, dict[str, str]]:
+def _options(
+    graph: Graph, provider: str, dtype: str, tokens: Mapping[str, int]
+) -> dict[str, dict[str, str]]:
     """Providers of a GPU and their options, the preferred one first."""
     cuda = {PROVIDERS['cuda']: {'use_tf32': '0'}}  # float32 is to be float32
     if provider == 'cuda':
@@ -197,19 +201,19 @@ def _options(graph: Graph, provider: str, dtype: str, tokens: int) -> dict[str, 
     return {PROVIDERS['tensorrt']: tensorrt, **cuda}
 
 
-def _profile(graph: Graph, tokens: int) -> dict[str, str]:
+def _profile(graph: Graph, tokens: Mapping[str, int]) -> dict[str, str]:
     """The shapes that one engine is to do, so that no later frame has to wait for another one.
 
     Args:
         graph: Its first free dimension is the batch, the second one grows with the templates.
-        tokens: Size of the second one for one template.
+        tokens: Size of the second one for one template, by the input that has one.
     """
     templates = 1 + graph.info.settings.num_online_templates
     profile = {}
     for kind, batch, count in (('min', 1, 1), ('opt', 1, templates), ('max', _BATCH, templates)):
         shapes = []
         for name, port in graph.inputs.items():
-            free = iter((batch, count * tokens))
+            free = iter((batch, count * tokens.get(name, 1)))
             sizes = [next(free) if size is None else size for size in port.shape]
             shapes.append(f'{name}:{"x".join(map(str, sizes))}')
         profile[f'trt_profile_{kind}_shapes'] = ','.join(shapes)

@@ -148,6 +148,7 @@ class TokenScoreHead(BaseModule):
 
     ORDERS = ('mean_of_logits', 'mean_of_tokens')
     reads_search = False
+    needs_tokens = True
 
     def __init__(
         self, *, in_channels: int, order: str = 'mean_of_logits', init_cfg: dict | None = None
@@ -160,8 +161,8 @@ class TokenScoreHead(BaseModule):
         self.fc1 = nn.Linear(in_channels, in_channels)
         self.fc2 = nn.Linear(in_channels, 1)
 
-    def forward(self, features: Features) -> Tensor:
-        """Logits ``(B,)`` of ``features.tokens`` ``(B, P, C)``."""
+    def forward(self, features: Features, boxes: Tensor | None = None) -> Tensor:
+        """Logits ``(B,)`` of ``features.tokens`` ``(B, P, C)``; the boxes make no difference."""
         tokens = features.tokens
         if self.order == 'mean_of_tokens':
             tokens = tokens.mean(dim=1, keepdim=True)
