@@ -39,7 +39,7 @@ class TemplateCache:
     @property
     def batch(self) -> int:
         """How many sequences it is of, B."""
-        return len(next(iter((*self.keys, *self.maps.values()))))
+        return next(iter((*self.keys, *self.maps.values()))).shape[0]
 
     @classmethod
     def join(cls, caches: Sequence[TemplateCache]) -> TemplateCache:

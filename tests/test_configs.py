@@ -15,11 +15,11 @@ import layouts
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.runner import CheckpointLoader, Runner, save_checkpoint
 from mmtrack.registry import MODELS
 
-from mmtrack_mixformerv2.checkpoints import convert_state_dict
-from mmtrack_mixformerv2.checkpoints.convert import RELEASED
+from mmtrack_mixformerv2.checkpoints import RELEASED, convert_state_dict
 from mmtrack_mixformerv2.datasets import check_data_files
 from mmtrack_mixformerv2.engine import read_config
 from mmtrack_mixformerv2.models.distillation import tracker_settings
@@ -74,6 +74,12 @@ TEACHERS = {
     'mixvit-l-pyramid384': (96, 4.55),
 }
 
+# Backbones that are made thin in another way than a plain ViT.
+THIN = {
+    'SiamMobileViT': dict(widths=[4, 4, 4, 4, 8], dims=[8, 8], depths=[1, 1], expansion=1),
+    'MixCvT': dict(stage_dims=(8, 16, 24), num_heads=(1, 2, 2), depths=(1, 1, 1), mlp_ratio=1.0),
+}
+
 
 def load(name: str) -> Config:
     (path,) = (path for path in CONFIGS if path.stem == name)
@@ -82,12 +88,20 @@ def load(name: str) -> Config:
 
 def narrow(cfg: Config) -> Config:
     """One thin layer; the sizes in pixels and bins stay."""
-    cfg.model.backbone.update(depth=1, embed_dims=24, num_heads=2, mlp_ratio=1.0, init_cfg=None)
+    backbone = cfg.model.backbone
+    plain = dict(depth=1, embed_dims=24, num_heads=2, mlp_ratio=1.0)
+    backbone.update(THIN.get(backbone.type, plain), init_cfg=None)
+    if cfg.model.get('neck'):
+        cfg.model.neck.update(in_channels=backbone.widths[-1], out_channels=24)
+    if cfg.model.backbone.type == 'FERMTViT':
+        cfg.model.backbone.attention = 'A5'
     cfg.model.box_head.in_channels = 24
-    if cfg.model.box_head.type == 'CornerHead':
+    if cfg.model.box_head.type in ('CornerHead', 'CenterHead'):
         cfg.model.box_head.channels = 8
     if cfg.model.get('score_head'):
         cfg.model.score_head.in_channels = 24
+        if cfg.model.score_head.type == 'ScorePredictionModule':
+            cfg.model.score_head.num_heads = 2
     return cfg
 
 
@@ -121,7 +135,7 @@ def test_every_config_can_be_built(path):
     assert cfg.custom_imports.imports == ['mmtrack_mixformerv2']
     cfg.model = tracker_settings(cfg)  # without the teacher, whose weights are not here
     model = MODELS.build(narrow(cfg).model)
-    assert len(model.backbone.blocks) == 1
+    assert sum(parameter.numel() for parameter in model.parameters()) < 200_000
 
 
 def test_every_base_is_used():
@@ -207,6 +221,11 @@ SCORES = {
     [
         *((f'{model}_test-{benchmark}', benchmark) for model, benchmark in ONE_OF_EACH),
         ('mixvit-b-plain224', 'lasot'),
+        ('mixvit-b-score_test-got10k', 'got10k'),
+        ('mixformer-cvt_test-lasot', 'lasot'),
+        ('fermt_test-lasot', 'lasot'),
+        ('fermt-corner_test-got10k', 'got10k'),
+        ('mvt_test-nfs30', 'nfs30'),
         ('mixformerv2-tiny_test-folder', 'folder'),
     ],
 )
@@ -305,6 +324,58 @@ def test_the_training_config_has_the_published_recipe(training):
             assert rates[id(parameter)] == pytest.approx(expected), name
     assert {group['weight_decay'] for group in groups} == {1e-4}
     assert {group['betas'] for group in groups} == {(0.9, 0.999)}
+
+
+@pytest.mark.parametrize(
+    ('name', 'moved'),
+    [
+        (
+            'fermt_4xb32-300e_got10k-lasot-trackingnet-coco',
+            ('dual_attention.near.weight', 'template_pos_embed', 'search_pos_embed'),
+        ),
+        ('mvt_1xb128-100e_got10k', ('alone.0.conv.weight', 'mix2.fusion.bn.running_var')),
+    ],
+)
+def test_a_tracker_of_one_template_trains(name, moved, tmp_path):
+    cfg = tiny_training(name, tmp_path)
+    cfg.train_dataloader.sampler.samples_per_epoch = 2
+    cfg.train_cfg.max_epochs = 1
+    runner = Runner.from_cfg(cfg)
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.train()
+    log = runner.message_hub.log_scalars
+    for name in ('loss_cls', 'loss_l1', 'loss_iou', 'grad_norm'):
+        assert 0 < log[f'train/{name}'].current() < 1000
+    changed = {n for n, v in runner.model.state_dict().items() if not torch.equal(v, before[n])}
+    assert {f'backbone.{part}' for part in moved} <= changed
+
+
+def test_mvt_has_the_published_recipe():
+    """Reference: section 5 of the facts about MVT."""
+    cfg = load('mvt_1xb128-100e_got10k')
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 128
+    assert cfg.train_dataloader.sampler.samples_per_epoch == 60000
+    assert cfg.train_cfg.max_epochs == 100 and cfg.optim_wrapper.clip_grad.max_norm == 0.1
+    schedule = dict(type='CosineAnnealingLR', by_epoch=True, T_max=100, eta_min=1e-9)
+    assert cfg.param_scheduler == schedule
+    losses = {name: loss.loss_weight for name, loss in cfg.model.losses.items()}
+    assert losses == dict(loss_cls=1.0, loss_l1=5.0, loss_iou=2.0)
+    assert cfg.model.losses.loss_cls.positive == 0.1
+    model = MODELS.build(narrow(cfg).model)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    rates = {id(parameter): group['lr'] for group in groups for parameter in group['params']}
+    for name, parameter in model.named_parameters():
+        expected = 4e-5 if name.startswith('backbone') else 4e-4
+        assert rates[id(parameter)] == pytest.approx(expected), name
+    assert {group['weight_decay'] for group in groups} == {1e-4}
+    dataset, test = cfg.train_dataloader.dataset, cfg.model.test_cfg
+    assert (dataset.num_templates, dataset.max_gap, dataset.min_visible) == (1, 199, 5)
+    crop = next(step for step in dataset.pipeline if 'search_size' in step)
+    assert (crop.search_size, crop.template_size) == (256, 128)
+    factors = (test.search_factor, test.template_factor)
+    assert (crop.search_factor, crop.template_factor) == factors == (4.0, 2.0)
+    assert (crop.center_jitter, crop.scale_jitter) == (3.0, 0.25)
+    assert test.num_online_templates == 0 and test.clip_margin == 10
 
 
 def test_a_large_teacher_trains_all_but_its_first_layers(tmp_path):

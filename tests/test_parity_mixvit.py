@@ -8,7 +8,8 @@ Expected values were measured on the published implementations (CPU, float32); s
 the golden folder. ``tests/data/mixvit_small.npz`` holds a part of the small cases (width 48, 3
 blocks) for checkouts without that folder. ``pytest -s`` prints the worst difference per case.
 
-The score prediction module is not converted, so its recorded outputs are left out.
+Golden cases with a score prediction module are trackers and not only teachers: it is kept, and its
+logits are compared for the predicted box and for a fixed one.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ from mmtrack_mixformerv2.checkpoints import (
     model_settings,
 )
 from mmtrack_mixformerv2.models import CornerHead, TemplateSearchTracker
+from mmtrack_mixformerv2.models.heads.prroi_pool import prroi_pool
 from mmtrack_mixformerv2.position import sincos_position_table
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / 'tests' / 'data'
+FIXED_BOX = torch.tensor([[0.31, 0.27, 0.72, 0.66]])  # of the golden score logits
 SIDES = ('tl_prob_x', 'tl_prob_y', 'br_prob_x', 'br_prob_y')  # left, top, right, bottom
 DISTILLED = ('marginal_l', 'marginal_t', 'marginal_r', 'marginal_b')
 
@@ -49,13 +52,17 @@ def built(config: Config) -> TemplateSearchTracker:
     return MODELS.build(config.model).eval()
 
 
-def converted_model(manifest: dict, folder: Path) -> TemplateSearchTracker:
+def converted_model(
+    manifest: dict, folder: Path, *, keep_score: bool = False
+) -> TemplateSearchTracker:
     """Published file -> converter tool -> file -> mmengine's strict loading into our model."""
     source, target = folder / 'MixFormer_ep0500.pth.tar', folder / 'converted.pth'
     save_published(source, published_state_dict(manifest))
-    assert load_tool('model_converters/convert_checkpoint').main([str(source), str(target)]) == 0
+    arguments = [str(source), str(target), *['--keep-score'] * keep_score]
+    assert load_tool('model_converters/convert_checkpoint').main(arguments) == 0
     sizes = Sizes(**torch.load(target, mmap=True, weights_only=True)['meta']['sizes'])
-    config = Config.fromfile(ROOT / 'configs' / 'mixvit' / 'mixvit-b-pyramid288.py')
+    name = 'mixvit-b-score_test-lasot' if keep_score else 'mixvit-b-pyramid288'
+    config = Config.fromfile(ROOT / 'configs' / 'mixvit' / f'{name}.py')
     config.merge_from_dict(model_settings(sizes, num_heads=4))
     model = built(config)
     load_checkpoint(model, str(target), strict=True)
@@ -73,7 +80,18 @@ def heads_of(model, features) -> dict[str, Tensor]:
     prediction = model.box_head(features)
     left_top, right_bottom = prediction.boxes.split(2, dim=1)
     probabilities = prediction.edge_logits.exp()  # they are normalised
+    scores = {}
+    if model.score_head is not None:
+        search = image(features.search)
+        pooled = prroi_pool(search, FIXED_BOX * search.shape[-1], 4)
+        scores = {
+            'score_logit_predbox': model.score_head(features, prediction.boxes),
+            'score_logit_fixedbox': model.score_head(features, FIXED_BOX),
+            'fixed_box_xyxy': FIXED_BOX,
+            'fixed_box_roi_pool': pooled,
+        }
     return {
+        **scores,
         'search_feat': image(features.search),
         'tl_logits': logits[:, 0],
         'br_logits': logits[:, 1],
@@ -129,7 +147,7 @@ def summary(value: Tensor) -> Tensor:
 
 
 def check(model, expected: dict, case: str) -> None:
-    """Compare everything that the case records of backbone and box head."""
+    """Compare everything that the case records of backbone and heads."""
     got, differences = run(model), Differences(case)
     if any(name.startswith('online2') for name in expected):
         got.update(run_cached(model))
@@ -137,9 +155,10 @@ def check(model, expected: dict, case: str) -> None:
     got['block_out_summary'] = torch.stack([summary(block) for block in blocks])
     got['search_feat_first16ch'] = got['search_feat'][:, :16]
     got.update({f'{name}_summary': summary(value) for name, value in got.items()})
-    names = [n for n in expected if 'score_logit' not in n and not n.startswith('fixed_box')]
-    for name in names:
+    for name in expected:
         value, scale = got[name], 1.0
+        if name == 'fixed_box_roi_pool':
+            value = value[:, : expected[name].shape[1]]  # large cases keep 32 channels
         if name.endswith(('_logits', '_x', '_y')):
             value = value[0]  # recorded without the batch
         if name.endswith('_logits'):
@@ -176,7 +195,8 @@ def test_small_model_equals_the_published_one(design, tmp_path):
 @needs_golden
 @pytest.mark.parametrize('case', ['small_plain', 'small_pyramid'])
 def test_golden_small(case, tmp_path):
-    model = converted_model(load_manifest(f'mixvit/{case}.manifest.json'), tmp_path)
+    manifest = load_manifest(f'mixvit/{case}.manifest.json')
+    model = converted_model(manifest, tmp_path, keep_score=True)
     check(model, load(f'mixvit/{case}.npz'), case)
 
 
@@ -223,13 +243,18 @@ def test_golden_full_size(case, drawn, monkeypatch):
         state = dict(zip(manifest['float'], tensors))
     for name, (_, tokens, dims) in manifest['fixed_shapes'].items():
         state[name] = sincos_position_table(isqrt(tokens), dims)
-    conversion = convert_state_dict(state)
+    conversion = convert_state_dict(state, keep_score=True)
     config = fitting_config(conversion.sizes)
-    assert config == f'configs/mixvit/{case.replace("vit_", "mixvit-").replace("_", "-")}.py'
+    if conversion.sizes.score_head:
+        assert config == f'configs/mixvit/mixvit-{case[4]}-score_test-*.py'
+        config = config.replace('*', 'lasot')
+    else:
+        assert config == f'configs/mixvit/{case.replace("vit_", "mixvit-").replace("_", "-")}.py'
     for kind in (nn.Linear, nn.Conv2d):
         monkeypatch.setattr(kind, 'reset_parameters', lambda self: None)
     model = built(Config.fromfile(ROOT / config))
-    assert isinstance(model.box_head, CornerHead) and model.score_head is None
+    assert isinstance(model.box_head, CornerHead)
+    assert (model.score_head is not None) == conversion.sizes.score_head
     model.load_state_dict(conversion.state_dict, strict=True, assign=True)
     expected = load(f'mixvit/{case}.npz')
     if case == 'vit_l_pyramid384':  # has the weights of 288, and takes longest

@@ -1,14 +1,29 @@
-"""Backbones, heads, losses and the tracker; importing registers them in mmtrack's MODELS."""
+"""Backbones, necks, heads, losses and the tracker; importing registers them in mmtrack's MODELS."""
 
-from .backbones import PMAMViT
+from .backbones import FERMTViT, MixCvT, PMAMViT, SiamMobileViT
 from .data_preprocessor import CropDataPreprocessor
 from .dense_guidance import DenseGuidance
 from .distillation import DistillationSOT
-from .heads import CornerHead, TokenDistributionHead, TokenScoreHead
-from .losses import EdgeCIoULoss, EdgeDistributionLoss, EdgeKLLoss, FeatureMimickingLoss
+from .heads import (
+    CenterHead,
+    CornerHead,
+    ScorePredictionModule,
+    TokenDistributionHead,
+    TokenScoreHead,
+)
+from .losses import (
+    CenterFocalLoss,
+    EdgeCIoULoss,
+    EdgeDistributionLoss,
+    EdgeKLLoss,
+    FeatureMimickingLoss,
+)
+from .necks import PixelCorrelationNeck
 from .tracker import TemplateSearchTracker
 
 __all__ = [
+    'CenterFocalLoss',
+    'CenterHead',
     'CornerHead',
     'CropDataPreprocessor',
     'DenseGuidance',
@@ -16,8 +31,13 @@ __all__ = [
     'EdgeCIoULoss',
     'EdgeDistributionLoss',
     'EdgeKLLoss',
+    'FERMTViT',
     'FeatureMimickingLoss',
+    'MixCvT',
     'PMAMViT',
+    'PixelCorrelationNeck',
+    'ScorePredictionModule',
+    'SiamMobileViT',
     'TemplateSearchTracker',
     'TokenDistributionHead',
     'TokenScoreHead',

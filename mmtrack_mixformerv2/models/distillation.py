@@ -312,7 +312,7 @@ class DistillationSOT(TemplateSearchTracker):
         return cache, features, self.teacher.apply_heads(features)
 
     def _for_teacher(self, images: Tensor) -> Tensor:
-        """Images ``(N, 3, h, w)`` with the teacher's mean and deviation instead of the student's."""
+        """Images ``(N, 3, h, w)``, scaled as the teacher reads them instead of the student."""
         own, other = self.data_preprocessor, self.teacher.data_preprocessor
         if torch.equal(own.mean, other.mean) and torch.equal(own.std, other.std):
             return images

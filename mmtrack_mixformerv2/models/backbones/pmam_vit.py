@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmtrack.registry import MODELS
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from ...position import sincos_position_table
 from ...structures import Features, TemplateCache
 from .base import TemplateSearchBackbone
 from .mixed_attention import MixedAttentionBlock
+from .patch_embedding import PatchEmbedding
 
 
 @MODELS.register_module()
@@ -75,7 +75,7 @@ class PMAMViT(TemplateSearchBackbone):
         self.search_size = search_size
         self.template_size = template_size
         self.num_prediction_tokens = num_prediction_tokens
-        self.patch_embed = nn.Conv2d(3, embed_dims, patch_size, stride=patch_size)
+        self.patch_embed = PatchEmbedding(embed_dims, patch_size)
         self.search_pos_embed = _fixed(sincos_position_table(search_size // patch_size, embed_dims))
         self.template_pos_embed = _fixed(
             sincos_position_table(template_size // patch_size, embed_dims)
@@ -227,24 +227,11 @@ class PMAMViT(TemplateSearchBackbone):
         return x
 
     def _embed(self, images: Tensor, position: Tensor) -> Tensor:
-        weight = self.patch_embed.weight.flatten(1)  # (C, 3 * p * p)
-        side = self.patch_embed.kernel_size[0]
-        patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))
-        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, N, 3 * p * p)
-        return F.linear(patches.to(weight.dtype), weight, self.patch_embed.bias) + position
+        return self.patch_embed.tokens(images) + position
 
-    @torch.no_grad()
     def fold_scaling(self, mean: Tensor, std: Tensor) -> None:
-        """Put ``(image - mean) / std`` into the patch embedding, which then reads raw images.
-
-        Args:
-            mean: Of the channels, ``(3,)``.
-            std: Of the channels, ``(3,)``.
-        """
-        weight, bias = self.patch_embed.weight, self.patch_embed.bias
-        exact = weight.double() / std.double().view(3, 1, 1)
-        bias.copy_(bias.double() - (exact * mean.double().view(3, 1, 1)).sum((1, 2, 3)))
-        weight.copy_(exact)
+        """Put ``(image - mean) / std``, ``(3,)`` each, into the weights for raw images."""
+        self.patch_embed.fold_scaling(mean, std)
 
     def _check_cache(self, cache: TemplateCache, batch: int) -> None:
         heads = self.blocks[0].attn.num_heads

@@ -31,7 +31,7 @@ def marginal_edges(corner_logits: Tensor) -> Tensor:
     return torch.stack([columns, rows], dim=2).flatten(1, 2)
 
 
-def _unit(in_channels: int, out_channels: int) -> nn.Sequential:
+def conv_unit(in_channels: int, out_channels: int) -> nn.Sequential:
     """3x3 convolution (with a bias, as published), batch norm, ReLU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU()
@@ -50,7 +50,7 @@ class PlainCornerBranch(nn.Module):
     def __init__(self, in_channels: int, c: int) -> None:
         super().__init__()
         widths = [in_channels, c, c // 2, c // 4, c // 8]
-        self.convs = nn.ModuleList(_unit(a, b) for a, b in zip(widths, widths[1:]))
+        self.convs = nn.ModuleList(conv_unit(a, b) for a, b in zip(widths, widths[1:]))
         self.predict = nn.Conv2d(c // 8, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,12 +72,14 @@ class PyramidCornerBranch(nn.Module):
     def __init__(self, in_channels: int, c: int) -> None:
         super().__init__()
         widths = [in_channels, c, c // 2, c // 4, c // 8]
-        self.convs = nn.ModuleList(_unit(a, b) for a, b in zip(widths, widths[1:]))
+        self.convs = nn.ModuleList(conv_unit(a, b) for a, b in zip(widths, widths[1:]))
         self.predict = nn.Conv2d(c // 8, 1, 1)
-        self.lateral2 = _unit(in_channels, c // 2)
-        self.lateral4 = _unit(in_channels, c // 4)
-        self.map4 = nn.Sequential(_unit(c // 2, c // 4), _unit(c // 4, c // 8), _unit(c // 8, 1))
-        self.map2 = nn.Sequential(_unit(c // 4, c // 8), _unit(c // 8, 1))
+        self.lateral2 = conv_unit(in_channels, c // 2)
+        self.lateral4 = conv_unit(in_channels, c // 4)
+        self.map4 = nn.Sequential(
+            conv_unit(c // 2, c // 4), conv_unit(c // 4, c // 8), conv_unit(c // 8, 1)
+        )
+        self.map2 = nn.Sequential(conv_unit(c // 4, c // 8), conv_unit(c // 8, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, G, G)`` to ``(B, 4 G, 4 G)``."""
