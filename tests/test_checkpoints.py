@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections import OrderedDict
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -26,10 +28,11 @@ from mmtrack_mixformerv2.checkpoints import (
     convert_state_dict,
     fitting_config,
     identify,
+    measure,
     model_settings,
     write_checkpoint,
 )
-from mmtrack_mixformerv2.checkpoints.key_maps import SYSTEMS
+from mmtrack_mixformerv2.checkpoints.systems import SYSTEMS
 from mmtrack_mixformerv2.position import sincos_position_table
 
 
@@ -153,7 +156,7 @@ def test_released_sizes_have_the_published_number_of_parameters(name, parameters
     sizes = RELEASED[name]
     family = 'MixViT' if name.startswith('mixvit') else 'MixFormerV2'
     system = next(system for system in SYSTEMS if system.name == family)
-    rules = system.layout(sizes).values()
+    rules = system.layouts[0].rules(sizes).values()
     no_parameters = ('running_mean', 'running_var', 'num_batches_tracked')
     ours = sum(math.prod(r.shape) for r in rules if not r.target.endswith(no_parameters))
     assert ours == parameters - MIXVIT_EXTRA.get(name, 0)
@@ -163,8 +166,10 @@ def test_released_sizes_have_the_published_number_of_parameters(name, parameters
 def test_config_that_is_said_to_fit_has_these_sizes(name):
     pattern = fitting_config(RELEASED[name])
     configs = list(TOOLS.parent.glob(pattern))
-    if name.startswith('mixvit'):
+    if not RELEASED[name].score_head:
         assert pattern == f'configs/mixvit/{name}.py' and len(configs) == 1
+    elif name.startswith('mixvit'):
+        assert pattern == f'configs/mixvit/{name}_test-*.py' and len(configs) == 3
     else:
         assert pattern == f'configs/mixformerv2/{name}_test-*.py' and len(configs) >= 5
     for file in configs:
@@ -265,6 +270,7 @@ def test_idle_tensors_and_scores_of_mixvit_are_dropped_by_name(mixvit):
     assert {n.split('.')[0] for n in conversion.dropped} == {'backbone', 'score_branch'}
     (note,) = conversion.notes
     assert note.startswith('the score prediction module (score_branch) is left out')
+    assert '--keep-score' in note
     stage1 = {name: t for name, t in mixvit.items() if not name.startswith('score_branch')}
     assert convert_state_dict(stage1).notes == ()
     bare = {name: tensor for name, tensor in stage1.items() if name not in idle}
@@ -272,6 +278,26 @@ def test_idle_tensors_and_scores_of_mixvit_are_dropped_by_name(mixvit):
     for extra in ('backbone.head.scale', 'backbone.pos_embed_u', 'backbone.fc_norm.weight'):
         with pytest.raises(ValueError, match=f"have unknown '{extra}'"):
             convert_state_dict({**mixvit, extra: torch.ones(1)})
+
+
+def test_the_score_prediction_module_of_mixvit_is_kept_on_demand(mixvit):
+    without = convert_state_dict(mixvit)
+    conversion = convert_state_dict(mixvit, keep_score=True)
+    assert conversion.notes == () and conversion.sizes.score_head
+    assert [f'backbone.{name}' for name in IDLE] == list(conversion.dropped)
+    config = Config.fromfile(TOOLS.parent / 'configs/_base_/models/mixvit-b_score.py')
+    config.merge_from_dict(model_settings(conversion.sizes, num_heads=4))
+    model = MODELS.build(config.model)
+    model.load_state_dict({**model.state_dict(), **conversion.state_dict}, strict=True)
+    token = conversion.state_dict['score_head.score_token']
+    assert torch.equal(token, mixvit['score_branch.score_token'])
+    rest = {n: v for n, v in conversion.state_dict.items() if not n.startswith('score_head.')}
+    assert_same(rest, without.state_dict)
+    stage1 = {name: t for name, t in mixvit.items() if not name.startswith('score_branch')}
+    assert convert_state_dict(stage1, keep_score=True).sizes == without.sizes
+    name = 'score_branch.proj_q.1.bias'
+    with pytest.raises(ValueError, match=f"lack '{name}'"):
+        convert_state_dict({n: v for n, v in mixvit.items() if n != name}, keep_score=True)
 
 
 def test_batch_norms_convert_with_and_without_their_counters(mixvit):
@@ -357,10 +383,7 @@ def test_mae_weights_become_a_backbone(decoder):
 @pytest.mark.parametrize(
     ('names', 'message'),
     [
-        (['backbone.stage0.patch_embed.proj.weight', 'box_head.conv1_tl.0.weight'], r'\(CvT\)'),
-        (['backbone.conv_1.block.conv.weight', 'box_head.conv1_ctr.0.weight'], 'is MVT'),
-        (['backbone.cls_token', 'backbone.pos_embed_z', 'backbone.dau.proj_1.bias'], 'is FERMT'),
-        (['backbone.prediction_tokens', 'box_head.mlps.0.fc1.bias'], 'needs no conversion'),
+        (['backbone.prediction_tokens', 'box_head.mlps.0.fc1.bias'], 'need no conversion'),
         (['layer1.0.conv1.weight', 'fc.bias'], "unknown system, with names .* 'fc.bias'"),
     ],
 )
@@ -368,7 +391,8 @@ def test_other_systems_are_named_and_refused(names, message):
     with pytest.raises(ValueError, match=message) as error:
         convert_state_dict({name: torch.ones(1) for name in names})
     if 'no conversion' not in message:
-        assert 'upported systems: MixFormerV2, MixViT, MAE ViT' in str(error.value)
+        systems = 'MixFormerV2, MixFormer-CvT, MVT, FERMT, MixViT, MAE ViT'
+        assert f'supported systems: {systems}' in str(error.value)
 
 
 def test_heads_must_divide_the_width(net):
@@ -440,7 +464,8 @@ def test_tool_says_what_mixvit_weights_are_good_for(path, mixvit, tool, capsys):
     target = path.with_name('teacher.pth')
     assert tool.main([str(path), str(target), '--num-heads', '4']) == 0
     printed = capsys.readouterr().out
-    assert '64, template 32, 16 bins, pyramid corner head of 32 channels' in printed
+    assert 'MixViT with pyramid corner head and no score head' in printed
+    assert '64, template 32 pixels, 16 bins, corner head of 32 channels' in printed
     assert 'tensors of cls_token, pos_embed, norm, head, score_branch' in printed
     assert 'no scores are asked of a teacher' in printed and 'any MixViT config with' in printed
     options = printed.split('--cfg-options ')[1].splitlines()[0].split()
@@ -448,6 +473,38 @@ def test_tool_says_what_mixvit_weights_are_good_for(path, mixvit, tool, capsys):
     load_checkpoint(model, str(target), strict=True)
     counted = sum(parameter.numel() for parameter in model.parameters())
     assert f'parameters:  {counted:,} in {len(list(model.parameters()))} tensors' in printed
+
+
+@pytest.mark.parametrize(
+    ('system', 'base', 'options'),
+    [
+        ('mixformer_cvt', 'mixformer-cvt', ['--num-heads', '3']),
+        ('mvt', 'mvt', []),
+        ('fermt', 'fermt', []),
+        ('fermt', 'fermt-corner', []),
+        ('mixvit', 'mixvit-b_score', ['--num-heads', '4', '--keep-score']),
+    ],
+)
+def test_tool_prints_settings_that_fit_for_every_system(path, system, base, options, tool, capsys):
+    net = small_published(system)
+    if system == 'fermt':  # the fixture has both heads
+        others = {'fermt': '_(tl|br)', 'fermt-corner': '_(ctr|size|offset)'}[base]
+        net = {name: value for name, value in net.items() if not re.search(others, name)}
+    save_published(path, net)
+    target = path.with_name('converted.pth')
+    assert tool.main([str(path), str(target), *options]) == 0
+    printed = capsys.readouterr().out
+    settings = parse_cfg_options(printed.split('--cfg-options ')[1].splitlines()[0].split())
+    config = Config.fromfile(TOOLS.parent / f'configs/_base_/models/{base}.py')
+    settings.setdefault('model.backbone.template_size', 32)  # no shape of MixFormer-CvT tells
+    settings.setdefault('model.backbone.search_size', 64)
+    config.merge_from_dict(settings)
+    model = MODELS.build(config.model)
+    load_checkpoint(model, str(target), strict=True)
+    sizes = measure(model.state_dict())
+    assert f'system:      {sizes.title}' in printed and sizes.details in printed
+    meta = torch.load(target, weights_only=True)['meta']
+    assert {**meta['sizes']} == asdict(sizes)
 
 
 def test_tool_overwrites_only_with_force_and_never_its_source(path, net, tool, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,15 @@ from benchmark_layouts import (
     make_tnl2k,
     make_trackingnet,
 )
+from mmengine.config import Config
+from mmtrack.registry import MODELS
 from published import save_published, small_published
 from small_tracker import write_small_tracker
 
-from mmtrack_mixformerv2.checkpoints import read_checkpoint
+from mmtrack_mixformerv2.checkpoints import measure, read_checkpoint
 from mmtrack_mixformerv2.cli import main
 from mmtrack_mixformerv2.doctor import Finding, Report, Status, known_answer
-from mmtrack_mixformerv2.doctor.checkpoint import fitting_configs, identify, measure
+from mmtrack_mixformerv2.doctor.checkpoint import fitting_configs, identify
 from mmtrack_mixformerv2.doctor.dataset import NAMES, guess
 from mmtrack_mixformerv2.doctor.dataset import examine as examine_data
 from mmtrack_mixformerv2.doctor.files import examine_files
@@ -118,18 +121,39 @@ def test_training_leftovers_are_named(tmp_path):
     assert 'publish_model.py' in found['extras'].remedy
 
 
-@pytest.mark.parametrize('system', ['mixformerv2', 'mixvit'])
-def test_published_weights_are_told_by_their_system(tmp_path, system):
+@pytest.mark.parametrize(
+    ('system', 'title'),
+    [
+        ('mixformerv2', 'MixFormerV2 with score head'),
+        ('mixvit', 'MixViT with pyramid corner head and a score head'),
+        ('mixformer_cvt', 'MixFormer-CvT with score head'),
+        ('mvt', 'MVT'),
+        ('fermt', 'FERMT with the centre head'),
+    ],
+)
+def test_published_weights_are_told_by_their_system(tmp_path, system, title):
     path = tmp_path / 'published.pth.tar'
-    save_published(path, small_published(system))
+    net = small_published(system)
+    if system == 'fermt':  # the fixture has both heads
+        net = {name: v for name, v in net.items() if not re.search('_(tl|br)', name)}
+    save_published(path, net)
     identified = identify(path)
     found = by_check(identified.findings)
     assert found['system'].facts['kind'] == 'published'
-    assert found['system'].facts['system'].lower() == system
+    assert f'published weights of {title}: ' in found['system'].message
     assert 'convert_checkpoint.py' in found['convert'].remedy
+    assert found['convert'].remedy.endswith(' --keep-score') == (system == 'mixvit')
     assert 'training_package.Settings' in found['code'].facts['ignored']
     # The sizes that were read from our names are those that were read from the published ones.
     assert measure(identified.weights.state_dict) == identified.weights.sizes
+
+
+@pytest.mark.parametrize('folder', ['mixformer_cvt', 'mvt', 'fermt'])
+def test_configs_of_every_system_are_found_by_sizes(folder):
+    (tiny,) = (REPO / 'configs' / folder).glob('*-tiny_test-synthetic.py')
+    with torch.device('meta'):
+        tracker = MODELS.build(Config.fromfile(tiny).model)
+    assert next(fitting_configs(measure(tracker.state_dict()))) == tiny
 
 
 def test_a_truncated_checkpoint_is_a_problem(tmp_path):
@@ -156,8 +180,8 @@ def test_pickled_code_is_not_run(tmp_path):
     ('names', 'said'),
     [
         (['layer1.weight'], 'unknown system'),
-        (['backbone.conv_1.weight'], 'MVT, which cannot be converted'),
-        (['box_head.mlps.0.fc1.weight'], 'lack backbone.patch_embed.weight'),
+        (['backbone.conv_1.weight'], "lack 'feature_fusor.pw_corr.CA_layer.fc1.weight'"),
+        (['box_head.mlps.0.fc1.weight'], "lack 'backbone.patch_embed.weight'"),
     ],
 )
 def test_weights_of_others_are_a_problem(tmp_path, names, said):

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from file_server import Answer, serve
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
@@ -18,7 +19,7 @@ from mmtrack.registry import MODELS
 from tools_loader import load_tool
 
 from mmtrack_mixformerv2 import zoo
-from mmtrack_mixformerv2.checkpoints import RELEASED
+from mmtrack_mixformerv2.checkpoints import RELEASED, measure
 from mmtrack_mixformerv2.engine.chain import check_parents, parents_of
 from mmtrack_mixformerv2.zoo.metafiles import refresh_metafiles
 
@@ -71,8 +72,17 @@ def write_index(tmp_path, monkeypatch):
 def test_every_model_of_the_package_is_described():
     models = {model.name: model for model in zoo.list_models()}
     released = ['mixformerv2-b', 'mixformerv2-s', 'mixvit-b-pyramid288', 'mixvit-l-pyramid384']
-    assert list(models) == [TINY, *released]
+    released += ['mixvit-b-score', 'mixvit-l-score']
     assert set(released) <= RELEASED.keys()  # so that a wrong file is recognised
+    others = ['mixformer-cvt', 'mixformer-cvt-got', 'mvt', 'fermt']
+    assert [*models] == [TINY, *released, *others]
+    for name in others:
+        with torch.device('meta'):
+            tracker = MODELS.build(Config.fromfile(models[name].config).model)
+        sizes = measure(tracker.state_dict())
+        assert models[name].config.match(sizes.config)  # of a file with these weights
+        parameters = sum(value.numel() for value in tracker.parameters())
+        assert models[name].metadata['Parameters'] == parameters, name
     for name in (TINY, 'mixformerv2-s'):
         model = models[name]
         tracker = MODELS.build(Config.fromfile(model.config).model)
@@ -95,7 +105,7 @@ def test_mim_reads_the_index():
     for model in index.models:
         assert not model.check_errors and (ROOT / model.config).is_file()
         assert model.in_collection in {collection.name for collection in index.collections}
-        assert model.full_model.metadata.data['Architecture'][0] == 'ViT'
+        assert model.full_model.metadata.data['Architecture'][0].endswith(('ViT', 'CvT'))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +114,7 @@ def test_mim_reads_the_index():
         ('mixformerv2-tinny', TINY),
         ('mixformer-tiny', TINY),
         ('mixformerv2_b', 'mixformerv2-b'),
-        ('mixvit-l', 'mixvit-l-pyramid384'),
+        ('mixvit-l', 'mixvit-l-score'),
     ],
 )
 def test_a_misspelt_name_is_answered_with_similar_ones(typed, meant):
@@ -112,7 +122,7 @@ def test_a_misspelt_name_is_answered_with_similar_ones(typed, meant):
         zoo.find_model(typed)
     assert zoo.find_model(TINY.upper()).name == TINY
     with pytest.raises(zoo.UnknownModelError) as error:
-        zoo.find_model('qwertz')
+        zoo.find_model('0815')
     assert 'mean' not in str(error.value) and TINY in str(error.value)
 
 
@@ -153,12 +163,11 @@ def test_an_index_that_is_none_is_refused(tmp_path, monkeypatch, content):
 def test_refreshing_changes_two_lines_of_one_model(tmp_path, capsys):
     (tmp_path / 'weights').mkdir()
     (tmp_path / 'weights/mixformerv2-tiny_synthetic.pth').write_bytes(WEIGHTS)
-    for name in ('model-index.yml', *(f'configs/{name}' for name in ('mixformerv2', 'mixvit'))):
-        target = tmp_path / name
-        target.parent.mkdir(exist_ok=True)
-        target.symlink_to(ROOT / name) if name.startswith('model') else target.mkdir()
-    for name in ('mixformerv2/metafile.yml', 'mixvit/metafile.yml'):
-        (tmp_path / 'configs' / name).write_text((ROOT / 'configs' / name).read_text())
+    (tmp_path / 'model-index.yml').symlink_to(ROOT / 'model-index.yml')
+    for metafile in ROOT.glob('configs/*/metafile.yml'):
+        target = tmp_path / metafile.relative_to(ROOT)
+        target.parent.mkdir(parents=True)
+        target.write_text(metafile.read_text())
     for model in zoo.list_models():
         (tmp_path / model.config.relative_to(ROOT)).touch()
     before = (ROOT / 'configs/mixformerv2/metafile.yml').read_text().splitlines()

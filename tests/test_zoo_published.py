@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
+from mmtrack.registry import MODELS
 from published import assert_same, save_published, small_published
 
 from mmtrack_mixformerv2 import zoo
-from mmtrack_mixformerv2.checkpoints import convert_state_dict, model_settings, write_checkpoint
+from mmtrack_mixformerv2.checkpoints import (
+    convert_state_dict,
+    model_settings,
+    name_weights,
+    write_checkpoint,
+)
 from mmtrack_mixformerv2.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,20 +30,25 @@ def net():
     return small_published()
 
 
+def write_config(path: Path, base: str, settings: dict) -> None:
+    """A config of the repository with settings that ``--cfg-options`` takes."""
+    nested: dict = {}
+    for key, value in settings.items():
+        *names, last = key.split('.')
+        inner = nested
+        for name in names:
+            inner = inner.setdefault(name, {})
+        inner[last] = value
+    lines = [f'_base_ = {str(ROOT / base)!r}']
+    lines += [f'{key} = {value}' for key, value in nested.items()]
+    path.write_text('\n'.join(lines))
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch, net) -> Path:
     """An empty cache, and an index with a small model that its authors publish."""
     settings = model_settings(convert_state_dict(net).sizes, num_heads=4)
-    base = ROOT / 'configs/mixformerv2/mixformerv2-b_test-lasot.py'
-    nested: dict = {}
-    for key, value in settings.items():
-        *path, last = key.split('.')
-        inner = nested
-        for part in path:
-            inner = inner.setdefault(part, {})
-        inner[last] = value
-    lines = [f'_base_ = {str(base)!r}', *(f'{key} = {value}' for key, value in nested.items())]
-    (tmp_path / 'mini.py').write_text('\n'.join(lines))
+    write_config(tmp_path / 'mini.py', 'configs/mixformerv2/mixformerv2-b_test-lasot.py', settings)
     metadata = {'Published At': 'https://authors', 'Published File': 'mini.pth.tar'}
     entry = {'Name': NAME, 'Config': 'mini.py', 'Metadata': metadata}
     (tmp_path / 'index.yml').write_text(json.dumps({'Models': [entry]}))
@@ -88,7 +100,8 @@ def test_a_converted_file_is_taken_too(cache, net, tmp_path):
     ('name', 'match'),
     [
         (NAME, 'mini.pth.tar has no weights of mixformerv2-mini.*only in the model'),
-        ('mixformerv2-b', 'search regions of 64 pixels. That is not mixformerv2-b but another'),
+        ('mixformerv2-b', 'no weights of mixformerv2-b.*search 64.*the config builds .*search 288'),
+        ('mvt', 'it holds MixFormerV2 with score head .converted.; the config builds MVT'),
     ],
 )
 def test_weights_of_another_model_are_refused(cache, net, published, name, match, tmp_path):
@@ -98,6 +111,43 @@ def test_weights_of_another_model_are_refused(cache, net, published, name, match
     with pytest.raises(zoo.WrongFileError, match=f'(?s){match}'):
         zoo.convert_weights(zoo.find_model(name), published)
     assert not cache.exists()
+
+
+def test_the_config_says_whether_scores_are_kept(tmp_path, monkeypatch, capsys):
+    net = small_published('mixvit')
+    save_published(tmp_path / 'online.pth.tar', net)
+    models = []
+    bases = {'teacher': 'mixvit-b-pyramid288', 'score': 'mixvit-b-score_test-lasot'}
+    for name, base in bases.items():
+        sizes = convert_state_dict(net, keep_score=name == 'score').sizes
+        settings = model_settings(sizes, num_heads=4)
+        write_config(tmp_path / f'{name}.py', f'configs/mixvit/{base}.py', settings)
+        metadata = {'Published File': 'online.pth.tar'}
+        models.append({'Name': name, 'Config': f'{name}.py', 'Metadata': metadata})
+    (tmp_path / 'index.yml').write_text(json.dumps({'Models': models}))
+    monkeypatch.setenv('MIXFORMERV2_INDEX', str(tmp_path / 'index.yml'))
+    monkeypatch.setenv('MIXFORMERV2_HOME', str(tmp_path / 'cache'))
+    assert main(['download', 'teacher']) == 1
+    assert 'get online.pth.tar, as the published trainer writes it' in capsys.readouterr().err
+    kept = {}
+    for name in bases:
+        assert main(['download', name, '--from', str(tmp_path / 'online.pth.tar')]) == 0
+        state = CheckpointLoader.load_checkpoint(name, 'cpu', logger='silent')['state_dict']
+        kept[name] = any(one.startswith('score_head.') for one in state)
+    assert kept == {'teacher': False, 'score': True}
+
+
+def test_a_file_of_another_model_is_named_with_its_command(cache, tmp_path):
+    with torch.device('meta'):
+        tracker = MODELS.build(Config.fromfile(zoo.find_model('fermt').config).model)
+    named = name_weights(tracker.state_dict())
+    rules = named.system.layouts[0].rules(named.sizes)
+    net = {name: torch.zeros(rule.shape) for name, rule in rules.items() if not rule.counter}
+    save_published(tmp_path / 'OSTrack_ep0300.pth.tar', net)
+    with pytest.raises(zoo.WrongFileError, match='not mvt but fermt: mixformerv2 download fermt'):
+        zoo.convert_weights(zoo.find_model('mvt'), tmp_path / 'OSTrack_ep0300.pth.tar')
+    taken = zoo.convert_weights(zoo.find_model('fermt'), tmp_path / 'OSTrack_ep0300.pth.tar')
+    assert taken.parameters == zoo.find_model('fermt').metadata['Parameters']
 
 
 def test_a_file_that_is_none_is_refused(cache, tmp_path, capsys):

@@ -2,14 +2,20 @@
 
 from .convert import (
     NOT_IN_A_VIT,
-    RELEASED,
     Conversion,
     convert_state_dict,
     fitting_config,
     identify,
     model_settings,
 )
-from .key_maps import Sizes
+from .naming import (
+    conversion_advice,
+    conversion_command,
+    describe_misfit,
+    measure,
+    name_weights,
+    weights_in,
+)
 from .publish import publish_state_dict
 from .reading import Checkpoint, read_checkpoint
 from .shrink import (
@@ -24,17 +30,24 @@ from .shrink import (
     reduce_mlp,
     skip_layers,
 )
+from .systems import RELEASED, SYSTEMS, Sizes, System, TrackerSizes
 from .writing import check_destination, write_checkpoint
 
 __all__ = [
     'NOT_IN_A_VIT',
     'RELEASED',
+    'SYSTEMS',
     'Checkpoint',
     'Conversion',
     'Sizes',
+    'System',
+    'TrackerSizes',
     'check_destination',
+    'conversion_advice',
+    'conversion_command',
     'convert_state_dict',
     'depth_of',
+    'describe_misfit',
     'drop_layers',
     'first_layers',
     'fit_position_tables',
@@ -42,12 +55,15 @@ __all__ = [
     'hidden_widths',
     'identify',
     'keep_layers',
+    'measure',
     'mlp_ratios',
     'model_settings',
+    'name_weights',
     'other_layers',
     'publish_state_dict',
     'read_checkpoint',
     'reduce_mlp',
     'skip_layers',
+    'weights_in',
     'write_checkpoint',
 ]

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
 
-from .key_maps import SYSTEMS, Rule, Sizes, StateDict, System
-
-# The models that have configs of their own: those released, and the other teachers of MixFormerV2.
-RELEASED = {
-    'mixformerv2-b': Sizes(768, 8, (4.0,) * 8, 16, 288, 128, 96, True),
-    'mixformerv2-s': Sizes(768, 4, (1.0,) * 4, 16, 224, 112, 96, True),
-    'mixvit-b-plain224': Sizes(768, 12, (4.0,) * 12, 16, 224, 112, 14, False, 'plain', 384),
-    'mixvit-b-pyramid288': Sizes(768, 12, (4.0,) * 12, 16, 288, 128, 72, False, 'pyramid', 384),
-    'mixvit-l-pyramid288': Sizes(1024, 24, (4.0,) * 24, 16, 288, 128, 72, False, 'pyramid', 384),
-    'mixvit-l-pyramid384': Sizes(1024, 24, (4.0,) * 24, 16, 384, 192, 96, False, 'pyramid', 384),
-}
+from .systems import SYSTEMS, Layout, Rule, StateDict, System, TrackerSizes
 
 # Parts of a tracker that a converted ViT does not contain, as StrictLoadHook(allow_missing=...)
 # names them: they start from their initial values.
@@ -46,7 +37,7 @@ class Conversion:
     """
 
     system: str
-    sizes: Sizes
+    sizes: TrackerSizes
     state_dict: OrderedDict[str, Tensor]
     dropped: tuple[str, ...]
     notes: tuple[str, ...]
@@ -56,22 +47,25 @@ def identify(state: StateDict) -> System:
     """Tell which published system a state dict belongs to.
 
     Raises:
-        ValueError: If the system is unknown, or known but not supported.
+        ValueError: If the system is unknown, or these are weights of this toolbox.
     """
-    supported = ', '.join(system.name for system in SYSTEMS if system.layout)
-    for system in SYSTEMS:
-        if any(name.startswith(system.marks) for name in state):
-            if system.layout is None:
-                advice = system.advice or f'Supported systems: {supported}.'
-                raise ValueError(f'this is {system.name}, which cannot be converted. {advice}')
-            return system
-    raise ValueError(
-        f'these are weights of an unknown system, with names such as {_some(list(state), 4)}; '
-        f'supported systems: {supported}.'
-    )
+    return _published(state)[0]
 
 
-def convert_state_dict(state: StateDict) -> Conversion:
+def published_layout(state: StateDict) -> tuple[System, Layout] | None:
+    """The system and the layout of published weights, or None if they are something else."""
+    pairs = ((system, layout) for system in SYSTEMS for layout in system.layouts)
+    return next((pair for pair in pairs if _has(state, pair[1].marks)), None)
+
+
+def own_system(state: StateDict) -> System | None:
+    """The system whose weights under our names these are, or None if they are something else."""
+    if published_layout(state) is not None:
+        return None
+    return next((system for system in SYSTEMS if _has(state, system.marks)), None)
+
+
+def convert_state_dict(state: StateDict, *, keep_score: bool = False) -> Conversion:
     """Rename, rearrange and check published weights; the input is left as it is.
 
     Every published name is consumed by a rule or dropped by name. Prediction tokens are put into
@@ -80,92 +74,84 @@ def convert_state_dict(state: StateDict) -> Conversion:
 
     Args:
         state: Published names to tensors, e.g. ``read_checkpoint(path).state_dict``.
+        keep_score: Also convert MixViT's score prediction module, if there is one. A teacher needs
+            none. Score heads of the other systems are always converted.
 
     Raises:
         ValueError: If the system is not supported, names are missing or unknown, shapes do not
             agree with each other, or values are not finite.
     """
-    system = identify(state)
-    dropped, notes = _drop(system, state)
-    sizes = system.measure(state)
-    rules = system.layout(sizes)
-    _check_names(system, state, rules, dropped)
+    system, layout = _published(state)
+    left_out = layout.dropped if keep_score else {**layout.dropped, **layout.score}
+    dropped, notes = _drop(left_out, state)
+    kept = {name: value for name, value in state.items() if name not in dropped}
+    sizes = layout.measure(kept)
+    rules = layout.rules(sizes)
+    _check_names(system, kept, rules)
     converted = OrderedDict()
     for source, rule in rules.items():
-        if source not in state:
+        if source not in kept:
             continue  # a counter
-        value = state[source]
+        value = kept[source]
         _check_tensor(system, source, value, rule)
         if rule.note and (note := rule.note(source, value)):
             notes.append(note)
-        converted[rule.target] = (rule.change(value) if rule.change else value).contiguous()
-    return Conversion(system.name, sizes, converted, dropped, tuple(notes))
+        for made in (rule, *rule.also):
+            converted[made.target] = (made.change(value) if made.change else value).contiguous()
+    return Conversion(system.name, sizes, converted, tuple(dropped), tuple(notes))
 
 
-def fitting_config(sizes: Sizes) -> str | None:
+def fitting_config(sizes: TrackerSizes) -> str | None:
     """Configs that fit, as a pattern of file names, or None if there is none for these sizes."""
-    for name, released in RELEASED.items():
-        if sizes == released:
-            family = name.split('-')[0]
-            return f'configs/{family}/{name}{"_test-*" if family == "mixformerv2" else ""}.py'
-    return None
+    return sizes.config
 
 
-def model_settings(sizes: Sizes, num_heads: int | None = None) -> dict[str, object]:
+def model_settings(sizes: TrackerSizes, num_heads: int | None = None) -> dict[str, object]:
     """Settings that make the model of a config of this system fit, as ``--cfg-options``.
 
     Args:
         sizes: Of the converted weights.
-        num_heads: Attention heads; None for the convention of the published models, one per 64
-            channels (left out where that does not divide).
+        num_heads: Attention heads; None for the convention of the published models (left out where
+            that does not divide).
 
     Raises:
         ValueError: If ``num_heads`` does not divide the width.
     """
-    if num_heads is None:
-        num_heads = None if sizes.embed_dims % 64 else sizes.embed_dims // 64
-    elif num_heads < 1 or sizes.embed_dims % num_heads:
-        raise ValueError(f'{num_heads} heads do not divide the width {sizes.embed_dims}.')
-    same = len(set(sizes.mlp_ratios)) == 1
-    backbone = {
-        'search_size': sizes.search_size,
-        'template_size': sizes.template_size,
-        'patch_size': sizes.patch_size,
-        'embed_dims': sizes.embed_dims,
-        'depth': sizes.depth,
-        'num_heads': num_heads,
-        'mlp_ratio': sizes.mlp_ratios[0] if same else list(sizes.mlp_ratios),
-    }
-    settings = {f'model.backbone.{k}': v for k, v in backbone.items() if v is not None}
-    settings['model.box_head.in_channels'] = sizes.embed_dims
-    if sizes.corner_design is not None:
-        settings['model.box_head.channels'] = sizes.corner_channels
-        settings['model.box_head.design'] = sizes.corner_design
-        return settings
-    if sizes.num_bins is not None:
-        settings['model.box_head.num_bins'] = sizes.num_bins
-        if not sizes.score_head:
-            settings['model.score_head'] = None
-    if sizes.score_head or sizes.num_bins is None:
-        settings['model.score_head.in_channels'] = sizes.embed_dims
-    return settings
+    return sizes.settings(num_heads)
 
 
-def _drop(system: System, state: StateDict) -> tuple[tuple[str, ...], list[str]]:
+def _published(state: StateDict) -> tuple[System, Layout]:
+    """Like :func:`published_layout`, and raise for what has none."""
+    if (found := published_layout(state)) is not None:
+        return found
+    if (system := own_system(state)) is not None:
+        raise ValueError(
+            f'these are {system.name} weights of this toolbox. They need no conversion: hand them '
+            'to --checkpoint or load_from as they are.'
+        )
+    raise ValueError(
+        f'these are weights of an unknown system, with names such as {_some(list(state), 4)}; '
+        f'supported systems: {", ".join(system.name for system in SYSTEMS)}.'
+    )
+
+
+def _has(state: StateDict, marks: tuple[str, ...]) -> bool:
+    return any(name.startswith(marks) for name in state)
+
+
+def _drop(left_out: Mapping[str, str], state: StateDict) -> tuple[list[str], list[str]]:
     """Names that are not needed, and what to say about it."""
     dropped, notes = {}, {}  # in the order of the file, each once
     for name in state:
-        for pattern, note in system.dropped.items():
+        for pattern, note in left_out.items():
             if fnmatchcase(name, pattern):
                 dropped[name], notes[note] = None, None
-    return tuple(dropped), [note for note in notes if note]
+    return list(dropped), [note for note in notes if note]
 
 
-def _check_names(
-    system: System, state: StateDict, rules: dict[str, Rule], dropped: tuple[str, ...]
-) -> None:
+def _check_names(system: System, state: StateDict, rules: dict[str, Rule]) -> None:
     missing = [name for name, rule in rules.items() if name not in state and not rule.counter]
-    unknown = [name for name in state if name not in rules and name not in dropped]
+    unknown = [name for name in state if name not in rules]
     if missing or unknown:
         parts = [
             f'{what} {_some(names, 10)}'

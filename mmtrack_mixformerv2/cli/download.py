@@ -110,7 +110,9 @@ def print_models(args: argparse.Namespace) -> None:
             'package': 'in the package',
             'cache': row['path'],
             'network': row['url'],
-            'authors': f'published by the authors: {row["published_at"]}',
+            'authors': f'published by the authors: {row["published_at"]}'
+            if row['published_at']
+            else 'of the authors, no address is known',
         }
         lines.append((row['name'], *cells, where[row['weights']]))
     widths = [max(len(line[i]) for line in lines) for i in range(3)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,10 +15,9 @@ from .findings import Finding, Status
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..checkpoints import Sizes
+    from ..checkpoints import Conversion, TrackerSizes
 
-PARTS = ('backbone.', 'box_head.', 'score_head.')
-CONVERT = 'python tools/model_converters/convert_checkpoint.py {path} {stem}.pth'
+PARTS = ('backbone.', 'neck.', 'box_head.', 'score_head.')
 _GRAPHS = ('.onnx', '.xml', '.bin')
 
 
@@ -31,13 +29,16 @@ class Weights:
         path: The file.
         sizes: Of the tracker.
         state_dict: Its weights by our names, converted if they were published ones.
-        is_tracker: Whether it is a whole tracker, and no backbone to start a training from.
     """
 
     path: Path
-    sizes: Sizes
+    sizes: TrackerSizes
     state_dict: Mapping[str, Tensor]
-    is_tracker: bool = True
+
+    @property
+    def is_tracker(self) -> bool:
+        """Whether it is a whole tracker, and no backbone to start a training from."""
+        return self.sizes.is_tracker
 
 
 @dataclass
@@ -80,63 +81,6 @@ def identify(source: str | os.PathLike) -> Identified:
     return found
 
 
-def measure(state: Mapping[str, Tensor]) -> Sizes:
-    """Sizes of a tracker of this toolbox from the shapes of its weights.
-
-    Raises:
-        ValueError: If weights that tell a size are missing.
-    """
-    from ..checkpoints import Sizes
-
-    def shape(name: str) -> tuple[int, ...]:
-        if name not in state:
-            raise ValueError(f'the weights lack {name}, which their sizes are read from')
-        return tuple(state[name].shape)
-
-    dims, _, patch, _ = shape('backbone.patch_embed.weight')
-    numbers = [int(m[1]) for name in state if (m := re.match(r'backbone\.blocks\.(\d+)\.', name))]
-    depth = 1 + max(numbers, default=-1)
-    hidden = [shape(f'backbone.blocks.{i}.mlp.fc1.weight')[0] for i in range(depth)]
-    sides = {
-        region: round(shape(f'backbone.{region}_pos_embed')[1] ** 0.5) * patch
-        for region in ('search', 'template')
-    }
-    corner = state.get('box_head.top_left.convs.0.0.weight')
-    pyramid = any(name.startswith('box_head.top_left.lateral') for name in state)
-    bins = state.get('box_head.mlps.0.fc2.weight')
-    return Sizes(
-        embed_dims=dims,
-        depth=depth,
-        mlp_ratios=tuple(one / dims for one in hidden),
-        patch_size=patch,
-        search_size=sides['search'],
-        template_size=sides['template'],
-        num_bins=_bins(sides['search'] // patch, bins, corner, pyramid),
-        score_head=any(name.startswith('score_head.') for name in state),
-        corner_design=None if corner is None else 'pyramid' if pyramid else 'plain',
-        corner_channels=None if corner is None else corner.shape[0],
-    )
-
-
-def describe(sizes: Sizes) -> str:
-    """The sizes of a tracker, or of a backbone, in a line."""
-    ratios = sorted(set(sizes.mlp_ratios), reverse=True)
-    words = [
-        f'{sizes.depth} layers of width {sizes.embed_dims}',
-        f'MLP ratio {" to ".join(f"{one:g}" for one in ratios[:: max(1, len(ratios) - 1)])}',
-        f'patches of {sizes.patch_size}',
-    ]
-    if sizes.search_size:
-        words.append(f'search {sizes.search_size}, template {sizes.template_size} pixels')
-    if sizes.corner_design:
-        words.append(f'{sizes.corner_design} corner head')
-    if sizes.num_bins:
-        words.append(f'{sizes.num_bins} bins')
-    if sizes.search_size:
-        words.append(f'{"with" if sizes.score_head else "without"} score head')
-    return ', '.join(words)
-
-
 def config_folder() -> Path | None:
     """Configs of the repository, or those that were installed with the package."""
     package = Path(__file__).resolve().parents[1]
@@ -144,7 +88,7 @@ def config_folder() -> Path | None:
     return next((place for place in places if (place / '_base_').is_dir()), None)
 
 
-def fitting_configs(sizes: Sizes) -> Iterator[Path]:
+def fitting_configs(sizes: TrackerSizes) -> Iterator[Path]:
     """Configs whose tracker has these sizes, one test of a model first. Needs OpenMMLab.
 
     A tracker is built of each without memory for its weights, and measured.
@@ -153,10 +97,11 @@ def fitting_configs(sizes: Sizes) -> Iterator[Path]:
     from mmengine.config import Config
     from mmtrack.registry import MODELS
 
+    from ..checkpoints import measure
     from ..models.distillation import tracker_settings
 
     root = config_folder()
-    paths = [one for one in root.rglob('*.py') if '_base_' not in one.parts] if root else []
+    paths = (root / sizes.family).rglob('*.py') if root else []
     known: dict[str, bool] = {}
     tested = set()  # models of which a test config was looked at: the others have the same model
     for path in sorted(paths, key=_preference):
@@ -166,7 +111,7 @@ def fitting_configs(sizes: Sizes) -> Iterator[Path]:
         tested |= {name} if is_test else set()
         try:
             settings = tracker_settings(Config.fromfile(path))
-            key = repr({k: settings.get(k) for k in ('backbone', 'box_head', 'score_head')})
+            key = repr({k: settings.get(k) for k in ('backbone', 'neck', 'box_head', 'score_head')})
             if key not in known and _differs(settings.backbone, sizes):
                 known[key] = False
             if key not in known:
@@ -178,10 +123,10 @@ def fitting_configs(sizes: Sizes) -> Iterator[Path]:
             yield path
 
 
-def _differs(backbone: Mapping[str, Any], sizes: Sizes) -> bool:
+def _differs(backbone: Mapping[str, Any], sizes: TrackerSizes) -> bool:
     """Whether settings that a config names are others; what it leaves out is not known."""
-    names = ('embed_dims', 'depth', 'search_size', 'template_size', 'patch_size')
-    return any(backbone.get(name, getattr(sizes, name)) != getattr(sizes, name) for name in names)
+    numbers = {name: value for name, value in asdict(sizes).items() if type(value) is int}
+    return any(backbone.get(name, value) != value for name, value in numbers.items())
 
 
 def _preference(path: Path) -> tuple:
@@ -190,20 +135,16 @@ def _preference(path: Path) -> tuple:
     return place, len(path.parts), path.as_posix()
 
 
-def _same(one: Sizes, other: Sizes) -> bool:
+def _same(one: TrackerSizes, other: TrackerSizes) -> bool:
     """Equal, but for MLP ratios that only differ by rounding."""
+    if type(one) is not type(other):
+        return False
     first, second = asdict(one), asdict(other)
-    ratios = first.pop('mlp_ratios'), second.pop('mlp_ratios')
+    ratios = first.pop('mlp_ratios', ()), second.pop('mlp_ratios', ())
     close = len(ratios[0]) == len(ratios[1]) and all(
         abs(a - b) < 1 / one.embed_dims for a, b in zip(*ratios)
     )
     return first == second and close
-
-
-def _bins(cells: int, bins: Tensor | None, corner: Tensor | None, pyramid: bool) -> int | None:
-    if bins is not None:
-        return bins.shape[0]
-    return None if corner is None else cells * (4 if pyramid else 1)
 
 
 def _locate(source: str | os.PathLike, found: Identified) -> Path | None:
@@ -253,8 +194,7 @@ def _identify_folder(folder: Path, found: Identified) -> None:
 
 def _identify_file(path: Path, found: Identified) -> None:
     try:
-        from ..checkpoints import convert_state_dict, read_checkpoint
-        from ..checkpoints.key_maps import SYSTEMS
+        from ..checkpoints import convert_state_dict, name_weights, read_checkpoint
     except Exception as error:  # a broken torch raises OSError, RuntimeError or worse
         text = f'{path} cannot be read without torch: {error}'
         found.say('file', Status.PROBLEM, text, 'python -m pip install "torch>=2.6"')
@@ -279,10 +219,12 @@ def _identify_file(path: Path, found: Identified) -> None:
         found.say('code', Status.NOTE, text, ignored=list(checkpoint.ignored))
     _check_values(state, found)
     try:
-        if any(name.startswith(SYSTEMS[0].marks) for name in state):
+        named = name_weights(state)
+        if named is not None and named.converted:
             _accept_ours(path, state, found)
         else:
-            _accept_published(path, convert_state_dict(state), found)
+            conversion = convert_state_dict(state, keep_score=True)
+            _accept_published(path, conversion, named.options, found)
     except ValueError as error:
         found.say('system', Status.PROBLEM, str(error), kind='unknown')
 
@@ -296,11 +238,14 @@ def _check_values(state: Mapping[str, Tensor], found: Identified) -> None:
 
 
 def _accept_ours(path: Path, state: Mapping[str, Tensor], found: Identified) -> None:
+    from ..checkpoints import measure
+
     sizes = measure(state)
     tracker = {name: value for name, value in state.items() if name.startswith(PARTS)}
     others = sorted({name.partition('.')[0] for name in state if not name.startswith(PARTS)})
-    facts = {'kind': 'toolbox', 'system': 'a model of this toolbox', 'sizes': asdict(sizes)}
-    found.say('system', Status.OK, f'a model of this toolbox: {describe(sizes)}', **facts)
+    facts = {'kind': 'toolbox', 'system': sizes.title, 'sizes': asdict(sizes)}
+    text = f'a model of this toolbox: {sizes.title}, {sizes.details}'
+    found.say('system', Status.OK, text, **facts)
     if others:
         found.say(
             'extras',
@@ -312,22 +257,23 @@ def _accept_ours(path: Path, state: Mapping[str, Tensor], found: Identified) -> 
     found.weights = Weights(path, sizes, tracker)
 
 
-def _accept_published(path: Path, conversion: Any, found: Identified) -> None:
-    sizes, system = conversion.sizes, conversion.system
-    facts = {'kind': 'published', 'system': system, 'sizes': asdict(sizes)}
-    found.say('system', Status.OK, f'published {system} weights: {describe(sizes)}', **facts)
-    stem = path.name.split('.')[0]
+def _accept_published(path: Path, conversion: Conversion, options: str, found: Identified) -> None:
+    from ..checkpoints import conversion_command
+
+    sizes = conversion.sizes
+    facts = {'kind': 'published', 'system': conversion.system, 'sizes': asdict(sizes)}
+    text = f'published weights of {sizes.title}: {sizes.details}'
+    found.say('system', Status.OK, text, **facts)
     found.say(
         'convert',
         Status.NOTE,
         'published files are converted once before they are used',
-        CONVERT.format(path=path, stem=stem if path.name != f'{stem}.pth' else f'{stem}_converted'),
+        conversion_command(path, options),
         dropped=list(conversion.dropped),
     )
     for note in conversion.notes:
         found.say('note', Status.NOTE, note)
-    is_tracker = sizes.search_size is not None
-    found.weights = Weights(path, sizes, conversion.state_dict, is_tracker)
+    found.weights = Weights(path, sizes, conversion.state_dict)
 
 
 def _hash(path: Path) -> str:

@@ -21,6 +21,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.runner import CheckpointLoader
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
+from ..checkpoints import conversion_advice, read_checkpoint
 from ..zoo import resolve_checkpoint
 from .stand_ins import STAND_INS, restore, stand_ins_allowed
 
@@ -115,9 +116,16 @@ def _describe(error: Exception) -> str:
 
 
 def _refuse(path: Path, reason: str, error: Exception | None = None) -> NoReturn:
+    try:
+        advice = conversion_advice(str(path), read_checkpoint(path).state_dict)
+    except (OSError, ValueError):
+        advice = ''
+    advice = advice or (
+        'Convert published files with tools/model_converters/convert_checkpoint.py, which reads '
+        'only their tensors.'
+    )
     raise ValueError(
-        f'{path} {reason}: this file holds pickled code, which is not executed. Convert published '
-        'files with tools/model_converters/convert_checkpoint.py, which reads only their tensors.'
+        f'{path} {reason}: this file holds pickled code, which is not executed. {advice}'
     ) from error
 
 

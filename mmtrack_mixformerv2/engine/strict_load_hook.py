@@ -17,6 +17,8 @@ from mmengine.runner import BaseLoop, Runner
 from mmtrack.registry import HOOKS
 from torch import nn
 
+from ..checkpoints import describe_misfit
+
 _LISTED = 4  # names per kind of difference in a message
 
 
@@ -76,9 +78,13 @@ class StrictLoadHook(Hook):
         kinds = _other_kinds(state, model.state_dict())
         if not (unexpected or missing or other or kinds):
             return
+        start = f'{source} does not fit the model {type(model).__name__}:'
+        told, lists = describe_misfit(source, checkpoint, model.state_dict()) or ('', True)
+        if not lists:
+            raise ValueError(f'{start} {told}')
         shapes = [f'{n} {found[n]} instead of {wanted[n]}' for n in other]
         lines = [
-            f'{source} does not fit the model {type(model).__name__}:',
+            f'{start} {told}'.rstrip(),
             *_listed('only in the checkpoint', unexpected),
             *_listed('only in the model', missing),
             *_listed('of another shape', shapes),

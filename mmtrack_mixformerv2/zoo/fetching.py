@@ -207,10 +207,13 @@ def _acquire(guard: FileLock, timeout: float) -> None:
 
 
 def not_hosted(model: ZooModel) -> NotHostedError:
-    """What to do for weights that only their authors publish."""
+    """What to do for weights that only their authors have."""
+    first = f'download {model.published_file}; where it is, says {model.published_at}'
+    if not model.published_at:
+        first = f'get {model.published_file}, as the published trainer writes it, or train it anew'
     return NotHostedError(
-        f'the weights of {model.name} are published by its authors and not hosted here:\n'
-        f'  1. download {model.published_file}; where it is, says {model.published_at}\n'
+        f'the weights of {model.name} come from its authors and are not hosted here:\n'
+        f'  1. {first}\n'
         f'  2. mixformerv2 download {model.name} --from {model.published_file}\n'
         f'The second step converts and verifies the file; then the name {model.name} works '
         'wherever a checkpoint is taken.'

@@ -5,8 +5,9 @@ Besides OpenMMLab's fields a model has, in its ``Metadata``:
 ``SHA256``, ``Bytes``
     Of the weights. Needed for weights that are downloaded; those that come with the package have
     them too, see ``tools/model_converters/refresh_metafiles.py``.
-``Published At``, ``Published File``
-    Where the authors of a model publish its weights, in their own format, in place of ``Weights``.
+``Published File``, ``Published At``
+    What the trainer of the authors calls a file of weights, in their own format, in place of
+    ``Weights``; and where they publish it, if they do and it is known.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class ZooModel:
 
     @property
     def published_at(self) -> str | None:
-        """Where its authors publish it."""
+        """Where its authors publish it, if that is known."""
         return self.metadata.get('Published At')
 
     @property
@@ -211,8 +212,8 @@ def _check(model: ZooModel) -> None:
         raise ZooError(f'{what} has the SHA256 {digest!r}; expected 64 hexadecimal digits.')
     if model.size is not None and (type(model.size) is not int or model.size < 1):
         raise ZooError(f'{what} has Bytes: {model.size!r}; expected a whole number above 0.')
-    if model.weights is None and not (model.published_at and model.published_file):
-        raise ZooError(f'{what} has no Weights; expected them, or Published At and Published File.')
+    if model.weights is None and not model.published_file:
+        raise ZooError(f'{what} has no Weights; expected them, or a Published File.')
     if isinstance(model.weights, str):
         settings.check_address(model.weights, f'{what}: Weights')
         if not known or model.size is None:

@@ -15,13 +15,11 @@ from ..files import file_sha256, replace_file
 from ..version import __version__
 from .errors import WrongFileError, ZooError
 from .fetching import cached_path, checksum_path, lock
-from .index import ZooModel
+from .index import ZooModel, list_models
 from .storage import storage_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_OURS = 'backbone.search_pos_embed'  # a name that only files of this toolbox have
 
 
 @dataclass(frozen=True)
@@ -85,20 +83,28 @@ def _convert(
     model: ZooModel, file: Path, state: Mapping[str, Tensor]
 ) -> tuple[Mapping[str, Tensor], str, tuple[str, ...]]:
     """Weights under our names, what they are of, and notes."""
-    from ..checkpoints import RELEASED, convert_state_dict
+    from mmengine.config import Config
 
-    if _OURS in state:
+    from ..checkpoints import convert_state_dict, fitting_config, name_weights
+
+    named = name_weights(state)
+    if named is not None and named.converted:
         return state, 'a converted file', ()
-    conversion = convert_state_dict(state)
-    other = next((name for name, sizes in RELEASED.items() if sizes == conversion.sizes), None)
-    if model.name in RELEASED and other != model.name:
-        is_other = f'{other}: mixformerv2 download {other} --from {file}' if other else 'another'
+    keep_score = bool(Config.fromfile(model.config).model.get('score_head'))
+    conversion = convert_state_dict(state, keep_score=keep_score)
+    pattern = fitting_config(conversion.sizes)
+    fitting = [one.name for one in list_models() if pattern and _is_config(one, pattern)]
+    if fitting and model.name not in fitting:
         raise WrongFileError(
-            f'{file} has the weights of a {conversion.system} with {conversion.sizes.depth} layers '
-            f'of width {conversion.sizes.embed_dims} and search regions of '
-            f'{conversion.sizes.search_size} pixels. That is not {model.name} but {is_other}'
+            f'{file} has the weights of {conversion.sizes.title}, {conversion.sizes.details}. That '
+            f'is not {model.name} but {fitting[0]}: mixformerv2 download {fitting[0]} --from {file}'
         )
     return conversion.state_dict, conversion.system, conversion.notes
+
+
+def _is_config(model: ZooModel, pattern: str) -> bool:
+    """Whether the config of a model matches a pattern that starts at the root of the repository."""
+    return model.config is not None and model.config.match(pattern)
 
 
 def _verify(model: ZooModel, file: Path, state: Mapping[str, Tensor]) -> int:

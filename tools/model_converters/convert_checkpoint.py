@@ -13,6 +13,7 @@ from mmtrack_mixformerv2.checkpoints import (
     NOT_IN_A_VIT,
     Checkpoint,
     Conversion,
+    Sizes,
     check_destination,
     convert_state_dict,
     fitting_config,
@@ -23,10 +24,12 @@ from mmtrack_mixformerv2.checkpoints import (
 
 EPILOG = """\
 what it takes:
-  MixFormerV2   the released .pth.tar files, and what the published trainer writes
-  MixViT        the same of the ViT models of MixFormer, to teach MixFormerV2; plain and pyramidal
-                corner head, without the score prediction module
-  MAE ViT       pre-trained ViT weights (e.g. ViT-B), to start training from
+  MixFormerV2     the released .pth.tar files, and what the published trainer writes
+  MixFormer-CvT   the same of the CvT models of MixFormer, and the files of MMTracking 0.x
+  MixViT          the same of its ViT models, plain and pyramidal corner head; --keep-score for the
+                  score prediction module, which a tracker needs and a teacher does not
+  MVT, FERMT      what their published trainers write
+  MAE ViT         pre-trained ViT weights (e.g. ViT-B), to start training from
 
 The system and its sizes are told from the names and shapes of the weights. Nothing that is
 pickled in the file is executed, so files of strangers are safe to convert. Names that are missing
@@ -57,7 +60,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--num-heads',
         type=int,
         help='attention heads, for the printed settings only: no shape tells them (default: one '
-        'per 64 channels, as in all published models)',
+        'per 64 channels, 16 in FERMT, as in the published models)',
+    )
+    parser.add_argument(
+        '--keep-score',
+        action='store_true',
+        help="also convert MixViT's score prediction module, for a tracker that judges its boxes "
+        '(default: leave it out, as a teacher needs none); other score heads are always converted',
     )
     return parser.parse_args(argv)
 
@@ -70,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
             raise FileExistsError(f'SRC and DST are the same file, {args.src}.')
         check_destination(args.dst, force=args.force)
         checkpoint = read_checkpoint(args.src)
-        conversion = convert_state_dict(checkpoint.state_dict)
+        conversion = convert_state_dict(checkpoint.state_dict, keep_score=args.keep_score)
         report = describe(checkpoint, conversion, args.num_heads)
         meta = {
             'system': conversion.system,
@@ -92,20 +101,7 @@ def main(argv: list[str] | None = None) -> int:
 def describe(checkpoint: Checkpoint, conversion: Conversion, num_heads: int | None) -> str:
     """What was read, what was left out, and which config fits."""
     sizes, state = conversion.sizes, conversion.state_dict
-    lines = [
-        f'system:      {conversion.system}',
-        f'sizes:       width {sizes.embed_dims}, {sizes.depth} blocks, MLP ratio '
-        f'{", ".join(f"{ratio:g}" for ratio in dict.fromkeys(sizes.mlp_ratios))}, '
-        f'patch {sizes.patch_size}',
-    ]
-    if sizes.search_size:
-        head = f'{"with" if sizes.score_head else "without"} score head'
-        if sizes.corner_design:
-            head = f'{sizes.corner_design} corner head of {sizes.corner_channels} channels'
-        lines.append(
-            f'             search {sizes.search_size}, template {sizes.template_size}, '
-            f'{sizes.num_bins} bins, {head}'
-        )
+    lines = [f'system:      {sizes.title}', f'sizes:       {sizes.details}']
     counts = [tensor.numel() for name, tensor in state.items() if not name.endswith(STATISTICS)]
     lines.append(f'parameters:  {sum(counts):,} in {len(counts)} tensors')
     if 'epoch' in checkpoint.info:
@@ -122,22 +118,22 @@ def describe(checkpoint: Checkpoint, conversion: Conversion, num_heads: int | No
     lines += [f'note:        {note}' for note in conversion.notes]
     config = fitting_config(sizes)
     settings = model_settings(sizes, num_heads)
-    if config and num_heads in (None, sizes.embed_dims // 64):
+    if config and settings == model_settings(sizes):
         return '\n'.join([*lines, f'config:      {config}'])
-    if sizes.search_size is None:
+    if conversion.system == 'MAE ViT':
         lines.append('use:         load_from of a training config, with in its custom_hooks')
         lines.append(f"  dict(type='StrictLoadHook', allow_missing={list(NOT_IN_A_VIT)})")
-    family = 'MixViT' if sizes.corner_design else 'MixFormerV2'
+    family = 'MixFormerV2' if conversion.system == 'MAE ViT' else conversion.system
     lines.append(f'config:      any {family} config with')
     lines.append(f'  --cfg-options {" ".join(f"{k}={_text(v)}" for k, v in settings.items())}')
-    if 'model.backbone.num_heads' not in settings:
+    if isinstance(sizes, Sizes) and 'model.backbone.num_heads' not in settings:
         lines.append('  and model.backbone.num_heads=?, which no shape tells (see --num-heads)')
     return '\n'.join(lines)
 
 
 def _text(value: object) -> str:
     """A setting as ``--cfg-options`` reads it."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return f'[{",".join(map(_text, value))}]'
     return repr(value)
 
