@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmtrack.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from .benchmark.speed.published import publish
 from .models.distillation import tracker_settings
 
 
@@ -30,16 +34,18 @@ class FrameCost:
     Attributes:
         templates: Of ``encode_template``, which runs only when a template changes.
         search: Of ``encode_search``, which does for the heads what they read.
-        heads: Of the heads.
-        unused: Of what nothing reads in the last block, and is left out: the outputs of template
-            tokens and, if heads read prediction tokens alone, of search tokens. The published
-            implementation computes it, so its count is higher by this number.
+        heads: Of neck and heads.
+        published: Of a frame of the published tracker, which keeps less of the templates and
+            finishes tokens that nothing reads; None if nobody published one with such a backbone.
+        published_attention: Of it, those of activations with each other: the two products of
+            attention, and of correlation. Counters that look at layers do not see them.
     """
 
     templates: int
     search: int
     heads: int
-    unused: int
+    published: int | None = None
+    published_attention: int | None = None
 
     @property
     def with_cache(self) -> int:
@@ -119,23 +125,59 @@ def count_multiply_adds(model: nn.Module, num_templates: int) -> FrameCost:
     like = next(backbone.parameters())
     templates = like.new_zeros(1, num_templates, 3, *[backbone.template_size] * 2)
     search = like.new_zeros(1, 3, *[backbone.search_size] * 2)
-    with torch.no_grad():
-        encoded = multiply_adds(lambda: backbone.encode_template(templates))
-        everything = multiply_adds(lambda: backbone.encode_template(templates, out_layers=True))
-        cache = backbone.encode_template(templates)
-        searched = multiply_adds(
+    with without_gradients(model):
+        encoded, cache = _counted(lambda: backbone.encode_template(templates))
+        searched, features = _counted(
             lambda: backbone.encode_search(search, cache, tokens_only=model.tokens_only)
         )
-        whole = multiply_adds(lambda: backbone.encode_search(search, cache))
-        predicted = multiply_adds(lambda: model.predict_boxes(search, cache))
-    return FrameCost(
-        encoded, searched, predicted - searched, everything - encoded + whole - searched
-    )
+        predicted, _ = _counted(lambda: model.apply_heads(features))
+        published = _count_published(model, templates[0], search)
+    return FrameCost(encoded, searched, predicted, *published)
+
+
+def _count_published(
+    model: nn.Module, templates: Tensor, search: Tensor
+) -> tuple[int, int] | tuple[None, None]:
+    """Multiply-adds of a frame of the published tracker, and those of activations alone."""
+    try:
+        published = publish(model)
+    except ValueError:
+        return None, None
+    kept = published.keep(templates)
+    counts, _ = _count_by_operator(lambda: published.forward(kept, search))
+    return sum(counts.values()), counts[torch.ops.aten.bmm]  # all else is with weights
+
+
+@contextmanager
+def without_gradients(model: nn.Module) -> Iterator[None]:
+    """Nothing needs a gradient: torch cannot count where a parameter goes straight into a layer."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.requires_grad_(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_()
 
 
 def multiply_adds(run: Callable[[], object]) -> int:
-    """Count those of the matrix products and convolutions that torch does in ``run()``."""
+    """Count those of the matrix products and convolutions that torch does in ``run()``.
+
+    See :func:`without_gradients`.
+    """
+    return _counted(run)[0]
+
+
+def _counted(run: Callable[[], object]) -> tuple[int, Any]:
+    """The multiply-adds of ``run()``, and what it gives."""
+    counts, result = _count_by_operator(run)
+    return sum(counts.values()), result
+
+
+def _count_by_operator(run: Callable[[], object]) -> tuple[Counter, Any]:
     # The counter knows no fused attention of the CPU; the plain one is two products it does know.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        run()
-    return counter.get_total_flops() // 2
+        result = run()
+    operators = counter.get_flop_counts().get('Global', {})
+    return Counter({operator: flops // 2 for operator, flops in operators.items()}), result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Container
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -41,3 +42,17 @@ def parse_box(text: str) -> list[float]:
     if len(box) != 4:
         raise argparse.ArgumentTypeError(f'{text!r} is not x,y,width,height, e.g. 316,139,112,116')
     return box
+
+
+def split_model(text: str) -> tuple[str, str | None]:
+    """Model and checkpoint of ``MODEL`` or ``MODEL=CHECKPOINT``; a file may have a ``=`` in it."""
+    model, _, checkpoint = text.partition('=')
+    return (text, None) if os.path.exists(text) else (model, checkpoint or None)
+
+
+def new_name(name: str, taken: Container[str]) -> str:
+    """The name, or ``name (2)`` and so on where it is taken."""
+    number, new = 2, name
+    while new in taken:
+        number, new = number + 1, f'{name} ({number})'
+    return new

@@ -38,3 +38,18 @@ def file_sha256(path: str | os.PathLike) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_folder(folder: str | os.PathLike) -> None:
+    """Whether files can be made in a folder that is there, or may be made later.
+
+    Raises:
+        OSError: If not; the message says why.
+    """
+    parent = Path(folder)
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir():
+        raise NotADirectoryError(f'{parent} is a file, expected a folder for the results (--out).')
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(f'{parent} may not be written to; choose another folder (--out).')

@@ -63,11 +63,15 @@ def annotated_test(folder: Path, **data: int) -> Config:
         data: For ``make_got10k``.
     """
     make_got10k(folder / 'data', **data)
-    path, weights = write_small_tracker(folder)
-    cfg = Config.fromfile(path)
+    return on_videos(*write_small_tracker(folder), folder / 'data')
+
+
+def on_videos(config: Path, weights: Path, videos: Path) -> Config:
+    """A test of a tracker on videos in GOT-10k's layout."""
+    cfg = Config.fromfile(config)
     cfg.test_dataloader.dataset.update(
         type='AnnotatedGOT10kDataset',
-        data_root=str(folder / 'data'),
+        data_root=str(videos),
         ann_file='annotations/got10k_train_infos.txt',
         data_prefix={'img_path': ''},
     )

@@ -26,7 +26,7 @@ from mmtrack_mixformerv2.benchmark.speed.exports import export_models
 from mmtrack_mixformerv2.benchmark.speed.frame_speed import PARTS, FrameRun, measure_frames
 from mmtrack_mixformerv2.benchmark.speed.gpu_use import measure_gpu_use
 from mmtrack_mixformerv2.benchmark.speed.process_memory import peak_growth
-from mmtrack_mixformerv2.benchmark.speed.published_forward import PublishedForward
+from mmtrack_mixformerv2.benchmark.speed.published import publish
 from mmtrack_mixformerv2.runtime import BackendNotInstalled
 from mmtrack_mixformerv2.tracking import SequenceTracker
 
@@ -54,7 +54,7 @@ def draw_crops(model: nn.Module, seed: int) -> tuple[list[np.ndarray], np.ndarra
 @pytest.mark.parametrize('seed', range(3))
 def test_the_published_forward_finds_what_the_cached_tracker_finds(model, seed):
     templates, search = draw_crops(model, seed)
-    cached, published = model.loop.predictor, PublishedForward(model)
+    cached, published = model.loop.predictor, publish(model)
     box, score, _ = cached.predict(search, cached.encode_templates(templates))
     expected, expected_score, _ = published.predict(search, published.encode_templates(templates))
     assert np.abs(box - expected).max() < ROUNDING
@@ -68,7 +68,7 @@ def test_the_published_forward_finds_what_the_cached_tracker_finds(model, seed):
 def test_the_published_forward_tracks_as_the_tracker_does(model, clip):
     frames = clip.frames()
     first, box = next(frames)
-    predictors = PublishedForward(model), model.loop.predictor
+    predictors = publish(model), model.loop.predictor
     predictors += (EncodedEveryFrame(model.loop.predictor),)
     loops = [SequenceTracker(predictor, model.loop.settings) for predictor in predictors]
     states = [loop.init(first, box) for loop in loops]
@@ -98,7 +98,7 @@ def test_the_cache_and_the_shorter_last_block_leave_less_work(model):
 
 
 def test_frames_are_measured_part_by_part(model, clip):
-    published = SequenceTracker(PublishedForward(model), model.loop.settings)
+    published = SequenceTracker(publish(model), model.loop.settings)
     loops = {'published': published, 'ours': model.loop}
     runs = {name: FrameRun(loop, clip, 2) for name, loop in loops.items()}
     work = {'published': 2000, 'ours': 1000}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from layouts import make_got10k
 from mmengine.config import Config
 from small_tracker import annotated_test
 
 from mmtrack_mixformerv2.apis import load_tracker
-from mmtrack_mixformerv2.comparison import build_test_set, measure_tracker
+from mmtrack_mixformerv2.comparison import build_test_set, measure_tracker, open_test_set
+from mmtrack_mixformerv2.evaluation import SequenceTable
 from mmtrack_mixformerv2.tracking import StillBox, TrackResult
 
 FRAMES = 24  # of each of two videos; frames 3 and 5 do not show the target
@@ -88,3 +90,35 @@ def test_weights_of_another_model_are_refused(config, tmp_path):
     torch.save({'state_dict': {'other': torch.zeros(1)}}, tmp_path / 'other.pth')
     with pytest.raises(ValueError, match='does not fit the model'):
         load_tracker(config, str(tmp_path / 'other.pth'))
+
+
+def visible(test_set) -> int:
+    """Frames of the first sequence whose target is said to be seen."""
+    return int(SequenceTable(test_set[0])[0].visible.sum())
+
+
+def test_a_folder_is_a_test_set_with_its_labels_if_it_has_an_info_file(tmp_path):
+    make_got10k(tmp_path / 'data')
+    listed = open_test_set(tmp_path / 'data')
+    assert listed[0].num_videos == 2 and visible(listed) == FRAMES - 2
+    (tmp_path / 'data/annotations/got10k_train_infos.txt').unlink()
+    plain = open_test_set(tmp_path / 'data')
+    assert plain[0].num_videos == 2 and visible(plain) == FRAMES
+    assert len(measure(StillBox(), plain).metrics) == 3
+
+
+def test_a_config_is_a_test_set(config, tmp_path):
+    config.dump(tmp_path / 'some_test.py')
+    dataset, _ = open_test_set(tmp_path / 'some_test.py')
+    assert dataset.num_videos == 2
+
+
+def test_data_that_cannot_be_scored_are_named(tmp_path):
+    make_got10k(tmp_path / 'data', split='test')  # only the first box, as its server has the others
+    with pytest.raises(ValueError, match='lists 2 sequences and does not have the boxes of all'):
+        open_test_set(tmp_path / 'data')
+    with pytest.raises(FileNotFoundError, match='there is no .*nowhere, expected a test config or'):
+        open_test_set(tmp_path / 'nowhere')
+    (tmp_path / 'training.py').write_text('model = dict()')
+    with pytest.raises(ValueError, match='has no test_dataloader or no test_evaluator'):
+        open_test_set(tmp_path / 'training.py')

@@ -39,6 +39,7 @@ NOT_RUN = {
     r'.* --dtype int8': 'takes minutes; tests/test_quantization.py and tests/test_export_tool.py',
     r'python tools/analysis_tools/calibrate.py': 'needs a tracker that finds its targets; '
     'tests/test_calibration.py',
+    r'mixformerv2 compare': 'measures for long; tests/test_cli_compare.py',
     r'mixformerv2 download .*--from': 'needs the released file; tests/test_zoo_published.py',
     r'mixformerv2 demo': 'serves until it is stopped; tests/test_web.py drives it',
     r'mixformerv2 doctor': 'starts many processes; tests/test_doctor_environment.py and others',

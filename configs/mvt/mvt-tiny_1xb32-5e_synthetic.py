@@ -13,9 +13,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-_base_.train_dataloader.dataset.pipeline[3].update(
-    template_size=64, search_size=128, patch_size=16
-)
+_base_.train_dataloader.dataset.pipeline[3].update(template_size=64, search_size=128, patch_size=16)
 train_cfg = dict(max_epochs=5)
 _base_.param_scheduler[0].update(end=200)
 _base_.param_scheduler[1].update(end=5, T_max=5)

@@ -18,6 +18,7 @@ from ..version import __version__
 COMMANDS = {
     'track': 'follow targets through a video, a folder, a camera or a stream',
     'report': 'explain a track in one HTML page',
+    'compare': 'models side by side: size, speed on this machine, accuracy',
     'demo': 'a web page to try a tracker on',
     'download': 'fetch weights of the model zoo',
     'doctor': 'check the installation, a checkpoint, a data set',
@@ -78,7 +79,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         )
         if module:
             module.add_arguments(command)
-            command.set_defaults(run=module.run, parser=command)
+            command.set_defaults(run=module.run, parser=command, argv=argv)
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         args.parser.error(f'unrecognized arguments: {" ".join(unknown)}')

@@ -8,14 +8,13 @@ With --results it shows what `mixformerv2 track` has written, without any networ
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..command_line import add_model_options, at_least, parse_box
+from ..command_line import add_model_options, at_least, new_name, parse_box, split_model
 
 if TYPE_CHECKING:
     from ..explain.frame_album import AlbumLimits
@@ -239,10 +238,10 @@ def _title(source: FrameSource, tracks: Sequence[TrackLog]) -> str:
 
 def _open_trackers(args: argparse.Namespace) -> Mapping[str, SingleTracker]:
     trackers: dict[str, SingleTracker] = {}
-    wanted = [(args.model, args.checkpoint), *map(_split_model, args.against)]
+    wanted = [(args.model, args.checkpoint), *map(split_model, args.against)]
     for model, checkpoint in wanted:
         name, tracker = _open_tracker(model, checkpoint, args.no_states)
-        trackers[_new_name(name, trackers)] = tracker
+        trackers[new_name(name, trackers)] = tracker
     return trackers
 
 
@@ -260,19 +259,6 @@ def _open_tracker(model: str, checkpoint: str | None, no_states: bool) -> tuple[
     return tracker.name, tracker.loop
 
 
-def _split_model(text: str) -> tuple[str, str | None]:
-    """Config and checkpoint of ``CONFIG=CHECKPOINT``."""
-    model, _, checkpoint = text.partition('=')
-    return (text, None) if os.path.exists(text) else (model, checkpoint or None)
-
-
-def _new_name(name: str, taken: Mapping[str, object]) -> str:
-    number, new = 2, name
-    while new in taken:
-        number, new = number + 1, f'{name} ({number})'
-    return new
-
-
 def _read_results(paths: Sequence[Path], target: int) -> list[TrackLog]:
     from ..outputs.track_files import read_json
 
@@ -282,7 +268,7 @@ def _read_results(paths: Sequence[Path], target: int) -> list[TrackLog]:
         if target > len(found.tracks):
             raise ValueError(f'{path} has {len(found.tracks)} targets, and --target is {target}')
         track = found.tracks[target - 1]
-        track.name = _new_name(found.model or path.stem, tracks)
+        track.name = new_name(found.model or path.stem, tracks)
         tracks[track.name] = track
     return list(tracks.values())
 

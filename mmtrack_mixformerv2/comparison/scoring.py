@@ -1,33 +1,24 @@
-"""Several trackers on the same sequences, scored by the same metric.
-
-A tracker is whatever has ``init`` and ``track``: a model, or one of
-:mod:`mmtrack_mixformerv2.tracking`.
-"""
+"""Several trackers on the same sequences, scored by the same metric."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
 from mmtrack.datasets import BaseSOTDataset
-from mmtrack.registry import DATASETS, METRICS
 from tqdm import tqdm
 
-from .benchmark.timing import Stopwatch, Timing, take_turns, wall_per_sample
-from .datasets import check_data_files, read_frame
-from .evaluation import SequenceTable
-from .evaluation.samples import frame_record
-from .tracking import TrackResult
-from .tracking.lock_step import Tracked
+from ..benchmark.timing import Stopwatch, Timing, take_turns, wall_per_sample
+from ..datasets import read_frame
+from ..evaluation import SequenceTable
+from ..evaluation.samples import frame_record
+from ..tracking import TrackResult
+from ..tracking.lock_step import Tracked
 
 
 @dataclass
@@ -62,9 +53,9 @@ def measure_tracker(
     """Run a tracker over a data set, one sequence after the other, and score it.
 
     Args:
-        tracker: Has ``init`` and ``track``, as :class:`~.tracking.StillBox`.
+        tracker: Has ``init`` and ``track``, as :class:`~..tracking.StillBox`.
         dataset: In test mode.
-        scorer: As :func:`build_test_set` makes it.
+        scorer: As :func:`~.test_sets.build_test_set` makes it.
         name: What to call the tracker; by default its ``name``.
         progress: Whether to show a bar.
     """
@@ -124,35 +115,3 @@ def measure_speed(
         runs = {i: partial(run, tracker) for i, tracker in enumerate(trackers)}
         timings = take_turns(runs, seconds=0, min_rounds=rounds)
     return [1 / wall_per_sample(timing) for timing in timings.values()]
-
-
-def build_test_set(
-    cfg: Config, data_root: str | None = None
-) -> tuple[BaseSOTDataset, Callable[[], Evaluator]]:
-    """A data set, and what makes evaluators with its metric, which write no files.
-
-    Args:
-        cfg: With ``test_dataloader`` and ``test_evaluator``.
-        data_root: Folder in the place of that in the config.
-
-    Raises:
-        FileNotFoundError: If the data are not there.
-    """
-    source = cfg.test_dataloader.dataset
-    if data_root:
-        source.data_root = str(Path(data_root)) + '/'
-    check_data_files(source)
-    with DefaultScope.overwrite_default_scope('mmtrack'):  # its pipeline is looked for there
-        dataset = DATASETS.build(source)
-
-    settings = {k: v for k, v in cfg.test_evaluator.items() if k != 'outfile_prefix'}
-
-    # The comparison shows the numbers side by side; a metric would log them one by one.
-    MMLogger.get_instance('comparison', log_level='WARNING')
-
-    def new_scorer() -> Evaluator:
-        scorer = Evaluator([METRICS.build(settings)])
-        scorer.dataset_meta = {**dataset.metainfo, 'sequences': SequenceTable(dataset)}
-        return scorer
-
-    return dataset, new_scorer

@@ -33,6 +33,8 @@ OPSET = 20
 MAX_BYTES = 2**31 - 2**20  # of weights: a protobuf message has less than 2 GiB
 # Largest difference between ONNX Runtime and torch, as a share of the largest value or of 1.
 TOLERANCE = 1e-4
+PARTS_BEHIND = ('neck', 'box_head', 'score_head')  # what reads the output of the backbone
+_SCOPES = 'pkg.torch.onnx.name_scopes'  # where torch notes the modules that a node comes from
 _MOST = 2**20  # of targets, templates, tokens: torch 2.6 asks for a limit
 _BATCHES = 1, 3
 _TEMPLATES = 1, 2, 3
@@ -157,6 +159,7 @@ def convert(module: nn.Module, examples: dict[str, Tensor]) -> ModelProto:
                 verbose=False,
             )
         proto = exported.model_proto
+        _name_parts(proto)
         _forget_origin(proto)
         _name_axes(proto, shapes)
         proto.graph.name = next(name for name, kind in GRAPHS.items() if kind is type(module))
@@ -273,6 +276,14 @@ def _compare(session: InferenceSession, module: nn.Module, inputs: dict[str, Ten
     )
 
 
+def _name_parts(proto: ModelProto) -> None:
+    """Begin the names of nodes behind the backbone with their part, as ``box_head/``."""
+    for node in proto.graph.node:
+        scopes = {one.key: one.value for one in node.metadata_props}.get(_SCOPES, '')
+        if found := re.search(rf"'network\.model\.({'|'.join(PARTS_BEHIND)})'", scopes):
+            node.name = f'{found[1]}/{node.name}'
+
+
 def _forget_origin(proto: ModelProto) -> None:
     """Remove what the exporter notes of the source code, with the paths of this machine."""
     graph = proto.graph
@@ -323,16 +334,22 @@ def _parts(network: InferenceNetwork) -> str:
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Leave out what the exporter always says, and nothing else."""
-    registry = logging.getLogger('torch.onnx._internal.exporter._registration')
+    loggers = [
+        logging.getLogger('torch.onnx._internal.exporter._registration'),
+        logging.getLogger('onnxscript.optimizer._constant_folding'),
+    ]
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '# The axis name', UserWarning)
         warnings.filterwarnings('ignore', '.*LeafSpec', FutureWarning)
-        registry.addFilter(_is_news)
+        for logger in loggers:
+            logger.addFilter(_is_news)
         try:
             yield
         finally:
-            registry.removeFilter(_is_news)
+            for logger in loggers:
+                logger.removeFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return 'torchvision is not installed' not in record.getMessage()
+    known = 'torchvision is not installed', 'with multiple outputs'  # not folded: LayerNorm
+    return not any(words in record.getMessage() for words in known)

@@ -1,8 +1,10 @@
 """int8: products of the search graph in eight bits, calibrated after training, by NNCF.
 
-Quantized are the products of all search tokens with weights, which are nearly all of the work.
-Attention, the last block's few tokens and the heads stay in float32, and so does the template
-graph, which runs when a template changes: its keys and values are those of the exact model.
+Quantized are the products of many tokens with weights in the backbone, which are nearly all of the
+work of transformers. Attention, the last block's few tokens, the neck and the heads stay in
+float32, and so does the template graph, which runs when a template changes: its keys and values are
+those of the exact model. Convolutions stay in float32 too: in eight bits OpenVINO moved boxes by
+several pixels of the crop where ONNX Runtime moved them by one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from torch import nn
 from ..runtime import open_predictor
 from ..runtime.errors import import_runtime
 from .calibration import CalibrationCrops
-from .onnx_export import OnnxGraphs, export_onnx
+from .onnx_export import PARTS_BEHIND, OnnxGraphs, export_onnx
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -79,10 +81,10 @@ def _quantize_search(
 
     # Weights that the graph transposes become constants, which alone are quantized.
     limit = 2**31
-    onnxscript.optimizer.fold_constants(
-        model, input_size_limit=limit, output_size_limit=limit, onnx_shape_inference=False
-    )
     with _quiet():
+        onnxscript.optimizer.fold_constants(
+            model, input_size_limit=limit, output_size_limit=limit, onnx_shape_inference=False
+        )
         return nncf.quantize(
             model,
             nncf.Dataset(list(crops), make_sample),
@@ -90,7 +92,7 @@ def _quantize_search(
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(crops),
             ignored_scope=nncf.IgnoredScope(
-                names=_kept_exact(model), types=['Gather'], validate=False
+                names=kept_exact(model), types=['Gather'], validate=False
             ),
             advanced_parameters=AdvancedQuantizationParameters(
                 # Sums of two products fit into 16 bits, as CPUs without VNNI make them.
@@ -101,38 +103,52 @@ def _quantize_search(
         )
 
 
-def _kept_exact(model: ModelProto) -> list[str]:
-    """Names of the products that are not quantized."""
+def kept_exact(model: ModelProto) -> list[str]:
+    """Names of the nodes of a search graph that are not quantized.
+
+    Raises:
+        ValueError: If nothing is left to quantize.
+    """
     weights = {one.name for one in model.graph.initializer if len(one.dims) == 2}
     values = [*model.graph.value_info, *model.graph.input]
     shapes = {one.name: one.type.tensor_type.shape.dim for one in values}
-    products = [node for node in model.graph.node if node.op_type in ('MatMul', 'Gemm')]
+    behind = tuple(f'{part}/' for part in PARTS_BEHIND)
 
     def reads_many_tokens(name: str) -> bool:
         shape = shapes.get(name, ())
         return len(shape) == 3 and (shape[1].dim_value or _FEW_TOKENS + 1) > _FEW_TOKENS
 
-    kept = [
+    quantized = {
         node.name
-        for node in products
-        if not (node.input[1] in weights and reads_many_tokens(node.input[0]))
-    ]
-    if len(kept) == len(products):
+        for node in model.graph.node
+        if node.op_type in ('MatMul', 'Gemm')
+        and not node.name.startswith(behind)
+        and node.input[1] in weights
+        and reads_many_tokens(node.input[0])
+    }
+    if not quantized:
         raise ValueError(
             'no product of the search graph reads many tokens and a constant weight, so there is '
             'nothing to quantize; use float32'
         )
-    return kept
+    return [
+        node.name
+        for node in model.graph.node
+        if node.name.startswith(behind)
+        or (node.op_type in ('MatMul', 'Gemm', 'Conv') and node.name not in quantized)
+    ]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without NNCF's bars and notes; its errors are raised."""
-    logger = logging.getLogger('nncf')
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without NNCF's bars and notes, and those of what folds constants; errors are raised."""
+    loggers = [logging.getLogger(name) for name in ('nncf', 'onnxscript')]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before):
+            logger.setLevel(level)

@@ -102,7 +102,7 @@ class InferenceNetwork(nn.Module):
         return network
 
     def encode_templates(self, crops: Tensor) -> TemplateCache:
-        """Keys and values of RGB uint8 crops ``(B, T, h, w, 3)``, the static template first."""
+        """What is kept of RGB uint8 crops ``(B, T, h, w, 3)``, the static template first."""
         templates = self.scale(crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
         with self.autocast():
             cache = self.model.backbone.encode_template(templates)

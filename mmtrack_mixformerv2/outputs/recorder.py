@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import check_folder
 from ..tracking.sequence_tracker import TrackResult
 from ..tracking.track_log import TrackLog
 from ..video import VideoFile
@@ -65,7 +66,8 @@ class Recorder:
         self._rows: RowFiles | None = None
         if not force:
             self._check_free()
-        _check_folder(Path(folder), bool(self.files) or video)
+        if self.files or video:
+            check_folder(folder)
 
     def add(
         self, frame: np.ndarray, results: Sequence[TrackResult], *, draw: bool = False
@@ -155,16 +157,3 @@ class Recorder:
                 f'{there[0]}{more} would be overwritten; choose another --out or --name, or add '
                 '--force.'
             )
-
-
-def _check_folder(folder: Path, needed: bool) -> None:
-    """Whether files can be made in a folder that is there, or may be made later."""
-    if not needed:
-        return
-    parent = folder
-    while not parent.exists() and parent != parent.parent:
-        parent = parent.parent
-    if not parent.is_dir():
-        raise NotADirectoryError(f'{parent} is a file, expected a folder for the results (--out).')
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(f'{parent} may not be written to; choose another folder (--out).')

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 # At module top level: spawned processes import this file again and need it as well.
-from mmtrack_mixformerv2.benchmark.speed.clip import Clip, open_clip, render_clip
+from mmtrack_mixformerv2.benchmark.speed.clip import choose_clip
 from mmtrack_mixformerv2.benchmark.speed.contenders import ALL, choose
 from mmtrack_mixformerv2.benchmark.speed.measuring import Plan, measure
 from mmtrack_mixformerv2.benchmark.speed.report import LEGEND, plot, render_markdown
@@ -133,13 +133,6 @@ def parse_exported(text: str) -> tuple[tuple[str, str], Path]:
     return (backend, dtype), Path(folder)
 
 
-def find_clip(args: argparse.Namespace, folder: Path) -> Clip:
-    """The clip that was asked for, or a rendered one in a folder."""
-    if args.clip is not None:
-        return open_clip(args.clip, args.init)
-    return render_clip(folder, frames=20, size=tuple(args.size))
-
-
 def run(args: argparse.Namespace) -> dict:
     """Choose, measure; gives the numbers."""
     exported = dict(args.exported)
@@ -164,7 +157,7 @@ def run(args: argparse.Namespace) -> dict:
     )
     cfg = read_config(args.config, args.cfg_options)
     with tempfile.TemporaryDirectory() as folder:
-        clip = find_clip(args, Path(folder))
+        clip = choose_clip(args.clip, args.init, Path(folder), tuple(args.size))
         results = measure(cfg, args.checkpoint, contenders, clip, plan, exported)
     model = Path(args.config).stem.split('_')[0]
     return {'model': model, 'left_out': left_out, **results}

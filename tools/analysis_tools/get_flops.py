@@ -13,7 +13,11 @@ from mmtrack_mixformerv2.engine import add_config_options, read_config
 
 EPILOG = """\
 multiply-adds count matrix products and convolutions: one is a multiplication and an addition, so
-FLOPs as other tools print them are about twice as many.
+FLOPs as other tools print them are about twice as many. Sums, norms, activations and softmax are
+not counted. "as published" is what the authors' own tracker does for a frame: it encodes templates
+every time (MVT: behind its stem; MixFormer-CvT with several online templates: behind the
+convolutions) and finishes tokens that nothing reads. Papers that count layers leave the products of
+activations out.
 
 example:
   python tools/analysis_tools/get_flops.py configs/mixformerv2/mixformerv2-b_test-lasot.py
@@ -71,16 +75,18 @@ def cost_table(cost: FrameCost) -> str:
     rows = {
         'templates': (cost.templates, 'encode_template, once per change of a template'),
         'search': (cost.search, 'encode_search, every frame'),
-        'heads': (cost.heads, 'every frame'),
+        'neck, heads': (cost.heads, 'every frame'),
         'without cache': (cost.without_cache, 'templates encoded every frame'),
         'with cache': (cost.with_cache, 'templates encoded before'),
     }
     lines = [f'{name:16}{count / 1e9:>12.3f} G  {note}' for name, (count, note) in rows.items()]
-    lines.append(
-        'As published, the last block is finished for tokens that nothing reads, too:\n'
-        f'{cost.unused / 1e9:.3f} G more, {(cost.without_cache + cost.unused) / 1e9:.3f} G '
-        'without cache.'
-    )
+    if cost.published is not None:
+        rest = cost.published - cost.published_attention
+        lines.append(
+            f'{"as published":16}{cost.published / 1e9:>12.3f} G  every frame of the published '
+            f'tracker;\n{"":16}{rest / 1e9:>12.3f} G  without products of activations with each '
+            'other (attention)'
+        )
     return '\n'.join(lines)
 
 

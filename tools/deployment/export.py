@@ -38,10 +38,10 @@ from mmtrack_mixformerv2.deployment.tensorrt import build_engines, trtexec_comma
 from mmtrack_mixformerv2.engine import add_config_options, read_config
 from mmtrack_mixformerv2.runtime.model_info import BACKENDS, DTYPES
 
-DESCRIPTION = """Export a tracker for a runtime: a folder with two graphs, `template` (crops to keys
-and values) and `search` (crop, keys and values to box, edge distributions and score), that needs
-neither torch nor OpenMMLab. Crops are RGB bytes; sizes, factors, the template policy and a hash of
-the weights are in the files.
+DESCRIPTION = """Export a tracker for a runtime: a folder with two graphs, `template` (crops to a
+cache, as keys and values) and `search` (crop and cache to box, edge distributions and score, as far
+as the tracker has them), that needs neither torch nor OpenMMLab. Crops are RGB bytes; sizes,
+factors, the template policy and a hash of the weights are in the files.
 
 Then the export tracks a clip beside the model in float32, and a table shows how far they differ:
 step by step on the same crops, and each following its own boxes. If a box is further off than the

@@ -7,9 +7,7 @@ losses = dict(
 dense_to_sparse = dict(loss_kl=dict(type='EdgeKLLoss', loss_weight=1.0, sides='sum'))
 deep_to_shallow = dict(
     loss_kl=dict(type='EdgeKLLoss', loss_weight=1.0, sides='sum'),
-    loss_feature=dict(
-        type='FeatureMimickingLoss', loss_weight=0.2, pairs='sum', tokens='search'
-    ),
+    loss_feature=dict(type='FeatureMimickingLoss', loss_weight=0.2, pairs='sum', tokens='search'),
 )
 depth_pruning = dict(
     type='DepthPruningHook', horizon=40, by_epoch=True, offset=0, fade='residual', frozen=False

@@ -4,7 +4,5 @@ _base_ = './mixformerv2-micro.py'
 
 model = dict(
     backbone=dict(num_prediction_tokens=0),
-    box_head=dict(
-        _delete_=True, type='CornerHead', in_channels=64, channels=32, design='pyramid'
-    ),
+    box_head=dict(_delete_=True, type='CornerHead', in_channels=64, channels=32, design='pyramid'),
 )

@@ -79,6 +79,22 @@ def render_clip(folder: Path, frames: int, size: tuple[int, int]) -> Clip:
     return open_clip(sequence)
 
 
+def choose_clip(
+    source: Path | None, init_xywh: Sequence[float] | None, folder: Path, size: tuple[int, int]
+) -> Clip:
+    """The clip that was asked for, see :func:`open_clip`, or without any a rendered one.
+
+    Args:
+        source: A video or a folder of pictures; None for a rendered clip.
+        init_xywh: The target in the first frame of ``source``.
+        folder: Gets the rendered files.
+        size: Their width and height in pixels.
+    """
+    if source is not None:
+        return open_clip(source, init_xywh)
+    return render_clip(folder, frames=20, size=size)
+
+
 def _fill_gaps(boxes_xywh: np.ndarray) -> np.ndarray:
     """Boxes of which none is without area but the first: there, the one before stays."""
     filled = boxes_xywh[:1]

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmtrack.registry import MODELS
 from torch import nn
 
-from ...analysis import multiply_adds
+from ...analysis import multiply_adds, without_gradients
 from ...apis import load_tracker
 from ...deployment.backends import DTYPES, check_backend
 from ...deployment.export import Target, check_target
@@ -22,7 +22,7 @@ from ...models.inference import InferenceNetwork
 from ...runtime.errors import BackendNotInstalled, import_runtime
 from ...runtime.onnxruntime_backend import check_provider
 from ...tracking import Predictor
-from .published_forward import PublishedForward
+from .published import publish
 
 ALL = 'all'
 # What each backend imports, besides torch.
@@ -165,7 +165,29 @@ def build_model(cfg: Config, checkpoint: str | None) -> nn.Module:
         return load_tracker(cfg, checkpoint)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).eval()
+    _settle(model)
     return model.to('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+@torch.no_grad()
+def _settle(model: nn.Module) -> None:
+    """Give the batch norms of random weights the statistics of a noisy image.
+
+    Without, scores of all cells of a map may saturate, and then rounding chooses among them: boxes
+    of two backends could not be compared.
+    """
+    norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0  # what it sees now is all that counts
+    sides = model.backbone.template_size, model.backbone.search_size
+    noise = (torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8) for side in sides)
+    template, search = map(model.data_preprocessor.scale, noise)
+    model.predict_boxes(search, model.backbone.encode_template(template[None]))
+    for norm, momentum in zip(norms, momenta):
+        norm.eval()
+        norm.momentum = momentum
 
 
 def count_work(model: nn.Module, contender: Contender) -> int:
@@ -178,12 +200,12 @@ def count_work(model: nn.Module, contender: Contender) -> int:
         contender: Says what is done anew at every frame.
     """
     num_templates = 1 + model.loop.settings.num_online_templates
-    with torch.inference_mode():
+    with without_gradients(model), torch.inference_mode():
         network = InferenceNetwork.of(model)
         sizes = (network.search_size, network.template_size)
         search, template = (np.zeros((size, size, 3), np.uint8) for size in sizes)
         if contender == PUBLISHED:
-            published = PublishedForward(model)
+            published = publish(model)
             kept = published.encode_templates([template] * num_templates)
             return multiply_adds(lambda: published.predict(search, kept))
         crops = torch.from_numpy(np.stack([template] * num_templates)).to(network.device)[None]

@@ -183,15 +183,26 @@ def measure_frames(
     speeds = {}
     for name, run in runs.items():
         ceiling = products[name]
-        speeds[name] = _summary(
+        speeds[name] = summarize(
             run, reference, multiply_adds[name], ceiling and ceiling_turns[ceiling.dtype]
         )
     return speeds, ceiling_turns
 
 
-def _summary(
-    run: FrameRun, reference: FrameRun, multiply_adds: int, ceiling: list[Timing] | None
+def summarize(
+    run: FrameRun,
+    reference: FrameRun,
+    multiply_adds: int,
+    ceiling: list[Timing] | None = None,
 ) -> FrameSpeed:
+    """What a loop took in its turns.
+
+    Args:
+        run: The loop; it has had a turn at least.
+        reference: What it is compared to, on the same frames and in the same rounds.
+        multiply_adds: Of its network for a frame.
+        ceiling: Turns of large matrix products in the same rounds.
+    """
     frames = [frame for turn in run.turns for frame in turn]
     latencies = [1000 * frame.latency for frame in frames]
     parts = {part: 1000 * fmean(getattr(frame, part) for frame in frames) for part in PARTS}

@@ -33,7 +33,7 @@ from .exports import export_models
 from .frame_speed import FrameRun, measure_frames
 from .gpu_use import measure_gpu_use
 from .process_memory import peak_growth
-from .published_forward import PublishedForward
+from .published import publish
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _measure_loops(
             row['gpu'] = asdict(measure_gpu_use(runs[contender].track))
         rows.append(row)
     return {
-        'machine': _describe(device, loops),
+        'machine': describe(device, loops),
         'threads': plan.threads,
         'frame_size': list(clip.size),
         'num_templates': 1 + model.loop.settings.num_online_templates,
@@ -143,7 +143,7 @@ def open_loop(
 ) -> SequenceTracker:
     """The tracking loop of a contender, on the weights of a model."""
     if contender == PUBLISHED:
-        predictor = PublishedForward(model)
+        predictor = publish(model)
     else:
         predictor = build_predictor(
             model,
@@ -204,7 +204,8 @@ def _curves(loops: Mapping[str, SequenceTracker], clip: Clip, plan: Plan) -> dic
     return curves
 
 
-def _describe(device: torch.device, contenders: Iterable[Contender]) -> str:
+def describe(device: torch.device, contenders: Iterable[Contender]) -> str:
+    """The machine, and the versions of what runs the contenders."""
     packages = dict.fromkeys(name for c in contenders for name in PACKAGES[c.backend])
     versions = [f'{name} {_version(name)}' for name in packages]
     return ', '.join([describe_machine(device), *versions])
