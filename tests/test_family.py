@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from layouts import make_got10k
+from mmdet.structures.bbox import bbox_overlaps
 from mmengine.runner import Runner
 from small_family import (
     FAMILY,
@@ -33,7 +34,10 @@ from mmtrack_mixformerv2.models.device_predictor import DevicePredictor
 from mmtrack_mixformerv2.models.inference import InferenceNetwork
 from mmtrack_mixformerv2.models.torch_predictor import TorchPredictor
 from mmtrack_mixformerv2.structures import TemplateCache
+from mmtrack_mixformerv2.synthetic import render_sequence
 from mmtrack_mixformerv2.tracking import Tracker
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SEVERAL = [name for name in FAMILY if name.startswith('mix')]  # whose templates are refreshed
 WITHOUT_EDGES = {'mvt', 'fermt'}
@@ -190,3 +194,29 @@ def test_targets_have_states_and_a_report_says_where_there_is_no_attention(name,
         assert result.state is not None and 0 <= result.confidence <= 1
         if name not in WITHOUT_SCORE:  # nothing was calibrated: the confidence is the score
             assert result.confidence == pytest.approx(result.score, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    'path', ['mixformer_cvt/mixformer-cvt-tiny', 'mvt/mvt-tiny', 'fermt/fermt-tiny']
+)
+def test_tiny_weights_follow_a_target(path):
+    """Those of the repository; standing still would overlap by less than 0.3."""
+    config = ROOT / 'configs' / f'{path}_test-synthetic.py'
+    weights = ROOT / 'weights' / f'{config.stem.split("_")[0]}_synthetic.pth'
+    clip = render_sequence(seed=7, index=1, difficulty='easy', num_frames=25)
+    tracker = apis.Tracker(str(config), str(weights), color='bgr', policy=None)
+    tracker.init(clip.frames[0], clip.boxes_xywh[0])
+    found = np.stack([tracker.update(image).box_xywh for image in clip.frames[1:]])
+    still = np.tile(clip.boxes_xywh[0], (24, 1))
+    overlap, without = (mean_overlap(boxes, clip.boxes_xywh[1:]) for boxes in (found, still))
+    print(path, overlap, without)
+    assert overlap > 0.5 > 0.3 > without
+
+
+def mean_overlap(boxes: np.ndarray, truth: np.ndarray) -> float:
+    """Mean IoU of x, y, width, height rows."""
+    corners = (
+        np.concatenate([one[:, :2], one[:, :2] + one[:, 2:]], axis=1) for one in (boxes, truth)
+    )
+    both = map(torch.from_numpy, corners)
+    return bbox_overlaps(*both, is_aligned=True).mean().item()

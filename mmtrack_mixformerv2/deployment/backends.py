@@ -39,8 +39,9 @@ def build_predictor(
     """What runs the network of a model. By default it is exact; anything else is asked for.
 
     Args:
-        model: A ``TemplateSearchTracker``. With ``'torch'`` and float32 on a CPU its weights are
-            used as they are at every call; otherwise as they are now.
+        model: A ``TemplateSearchTracker``. With ``'torch'`` and float32 on a CPU the weights of one
+            without batch norms are used as they are at every call; otherwise as they are now, and
+            convolutions take over the batch norms behind them.
         backend: A key of ``DTYPES``; None for what runs the files in ``exported``, and torch
             without. On a GPU, torch cuts the crops out there and replays the step of a frame as a
             CUDA graph.
@@ -108,7 +109,7 @@ def _torch_predictor(model: nn.Module, dtype: str, compile: bool) -> BatchPredic
     network = InferenceNetwork.of(model)
     if network.device.type == 'cuda':
         return DevicePredictor(network.frozen(dtype, compile=compile))
-    if dtype != 'float32' or compile:
+    if dtype != 'float32' or compile or (not model.training and _has_batch_norms(model)):
         network = network.frozen(dtype, compile=compile)
     elif model.training:
         warnings.warn(
@@ -118,6 +119,10 @@ def _torch_predictor(model: nn.Module, dtype: str, compile: bool) -> BatchPredic
             stacklevel=3,
         )
     return TorchPredictor(network)
+
+
+def _has_batch_norms(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
 def _check_installed(backend: str, device: str) -> None:
