@@ -404,3 +404,23 @@ def test_student_and_teacher_agree_on_the_order_of_channels(tmp_path):
     teacher['data_preprocessor'] = {**teacher['data_preprocessor'], 'bgr_to_rgb': False}
     with pytest.raises(ValueError, match='bgr_to_rgb of their data_preprocessor has to agree'):
         MODELS.build(distillation(tmp_path, teacher))
+
+
+def test_template_layers_that_a_backbone_does_not_keep_are_refused(tmp_path):
+    """Those of FERMT end where the template begins to see the search region."""
+    fermt = dict(type='FERMTViT', search_size=64, template_size=32, embed_dims=16, depth=2)
+    plain = {
+        **corner_tracker(),
+        'backbone': {**fermt, 'num_heads': 2, 'attention': ['A2', 'A5']},
+    }
+    changes = dict(
+        backbone=plain['backbone'],
+        box_head=plain['box_head'],
+        distill_losses=dict(loss_feature=dict(type='FeatureMimickingLoss', tokens='all')),
+        layer_pairs=[(1, 1)],
+    )
+    with pytest.raises(ValueError, match="FERMTViT does not keep; use tokens='search'"):
+        MODELS.build(distillation(tmp_path, plain, **changes))
+    changes['distill_losses']['loss_feature']['tokens'] = 'search'
+    model = MODELS.build(distillation(tmp_path, plain, **changes))
+    assert model.loss(*batch(templates=1))['loss_feature'].isfinite()

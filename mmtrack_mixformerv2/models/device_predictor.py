@@ -12,6 +12,7 @@ from itertools import repeat
 import torch
 from torch import Tensor, nn
 
+from ..runtime.model_info import grows
 from ..structures import TemplateCache
 from ..tracking.predictor import Prediction
 from .cuda_graphs import Step, StepCache, check_cuda, full_float32, on
@@ -173,7 +174,7 @@ def _no_cache() -> None:
 
 def _batch_axis(name: str) -> int:
     """Of a tensor of a cache that was packed along dimension 0."""
-    return 1 if name.startswith(('keys', 'values')) else 0
+    return int(grows(name))
 
 
 def _predict(

@@ -248,6 +248,12 @@ class DistillationSOT(TemplateSearchTracker):
                 f'loss_feature compares tokens of one width, and the student has {own.embed_dims}, '
                 f'the teacher {other.embed_dims}.'
             )
+        if feature.tokens == 'all' and not (own.has_template_layers and other.has_template_layers):
+            lacking = other if own.has_template_layers else own
+            raise ValueError(
+                "loss_feature with tokens='all' compares template tokens after every block, which "
+                f"{type(lacking).__name__} does not keep; use tokens='search'."
+            )
         if feature.tokens == 'all' and own.num_prediction_tokens != other.num_prediction_tokens:
             raise ValueError(
                 "loss_feature with tokens='all' needs as many prediction tokens in the teacher "

@@ -20,6 +20,7 @@ class TemplateSearchBackbone(BaseModule, ABC):
         num_prediction_tokens: Tokens besides those of the search region; zero without any.
         max_templates: How many templates it can see at once; None for any number.
         has_layers: Whether the output of every block can be kept, ``out_layers``.
+        has_template_layers: Whether that of the templates too, of every block.
         keep_template_output: Whether ``Features.template`` is wanted. A tracker sets it where a
             head reads it; the cache then keeps it.
     """
@@ -30,6 +31,7 @@ class TemplateSearchBackbone(BaseModule, ABC):
     num_prediction_tokens = 0
     max_templates: int | None = None
     has_layers = False
+    has_template_layers = False
     keep_template_output = False
 
     @abstractmethod

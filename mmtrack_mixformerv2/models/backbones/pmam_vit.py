@@ -44,6 +44,7 @@ class PMAMViT(TemplateSearchBackbone):
     """
 
     has_layers = True
+    has_template_layers = True
 
     def __init__(
         self,
