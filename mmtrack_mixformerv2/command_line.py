@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Container
+from pathlib import Path
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -31,6 +32,29 @@ def add_model_options(add: Callable[..., object]) -> None:
         'exported model (default mixformerv2-tiny)',
     )
     add('--checkpoint', help='weights for the config, or instead of those of the zoo')
+
+
+def add_clip_options(add: Callable[..., object]) -> None:
+    """Add ``--clip``, ``--init`` and ``--size``, for :func:`~.benchmark.speed.clip.choose_clip`.
+
+    Args:
+        add: ``add_argument`` of a parser or a group.
+    """
+    add('--clip', type=Path, help='a video, or a folder of pictures (default: rendered JPEG files)')
+    add(
+        '--init',
+        type=parse_box,
+        metavar='X,Y,W,H',
+        help='the target in its first frame (default: groundtruth.txt in the folder)',
+    )
+    add(
+        '--size',
+        type=at_least(64),
+        nargs=2,
+        default=[1280, 720],
+        metavar=('W', 'H'),
+        help='of rendered frames (default 1280 720)',
+    )
 
 
 def parse_box(text: str) -> list[float]:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_what_was_measured_is_kept_after_an_interruption(compare, small, monkeyp
     def interrupted(*arguments):
         calls.append(arguments)
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGTERM)
         return measure(*arguments)
 
     monkeypatch.setattr(side_by_side, 'measure_tracker', interrupted)

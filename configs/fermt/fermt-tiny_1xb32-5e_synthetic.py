@@ -9,12 +9,9 @@
 _base_ = [
     '../_base_/models/fermt-tiny.py',
     '../_base_/datasets/synthetic_micro_train.py',
-    '../_base_/schedules/adamw_micro_4e.py',
+    '../_base_/schedules/adamw_tiny_5e.py',
     '../_base_/default_runtime.py',
 ]
 
 _base_.train_dataloader.dataset.pipeline[3].update(template_size=32, search_size=64, patch_size=8)
-train_cfg = dict(max_epochs=5)
-_base_.param_scheduler[0].update(end=200)
-_base_.param_scheduler[1].update(end=5, T_max=5)
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..command_line import at_least, parse_box
+from ..command_line import add_clip_options, at_least
 
 if TYPE_CHECKING:
     from ..comparison.side_by_side import SideBySide
@@ -34,8 +35,8 @@ EPILOG = """examples:
   mixformerv2 compare mixformerv2-tiny my_test.py=my.pth \\
       --data configs/mixformerv2/mixformerv2-b_test-lasot.py --out work_dirs/lasot
 
-Ctrl-C ends it, and what was measured is kept. Exit codes: 0 all was measured, 1 an error, 2 wrong
-options, 130 Ctrl-C.
+Ctrl-C (or SIGTERM) ends it, and what was measured is kept. Exit codes: 0 all was measured, 1 an
+error, 2 wrong options, 130 Ctrl-C.
 """
 BACKENDS = ('torch', 'onnxruntime', 'openvino')
 _INTERRUPTED = 130
@@ -82,21 +83,7 @@ def _add_speed(add: Any) -> None:
         help='for each model (default 20); at least three rounds',
     )
     add('--threads', type=at_least(1), metavar='N', help="of the CPU (default: torch's)")
-    add('--clip', type=Path, help='a video, or a folder of pictures (default: rendered frames)')
-    add(
-        '--init',
-        type=parse_box,
-        metavar='X,Y,W,H',
-        help='the target in its first frame (default: groundtruth.txt in the folder)',
-    )
-    add(
-        '--size',
-        type=at_least(64),
-        nargs=2,
-        default=[1280, 720],
-        metavar=('W', 'H'),
-        help='of rendered frames (default 1280 720)',
-    )
+    add_clip_options(add)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -138,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace, models: SideBySide, test_set: TestSet | None) -> int:
     """Measure one thing after the other, and write after each; gives the exit code."""
     code, ended = 0, 'everything was measured'
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         models.measure_speed(args.seconds)
         if test_set is not None:
@@ -147,6 +135,8 @@ def _measure(args: argparse.Namespace, models: SideBySide, test_set: TestSet | N
         if not any(row.speeds for row in models.rows):
             raise
         code, ended = _INTERRUPTED, 'it was interrupted'
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
     paths = _write(args, models, test_set, ended)
     print(paths[0].read_text(encoding='utf-8'))
     print('written: ' + ', '.join(map(str, paths)))

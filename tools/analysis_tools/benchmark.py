@@ -16,7 +16,7 @@ from mmtrack_mixformerv2.benchmark.speed.clip import choose_clip
 from mmtrack_mixformerv2.benchmark.speed.contenders import ALL, choose
 from mmtrack_mixformerv2.benchmark.speed.measuring import Plan, measure
 from mmtrack_mixformerv2.benchmark.speed.report import LEGEND, plot, render_markdown
-from mmtrack_mixformerv2.command_line import at_least, parse_box
+from mmtrack_mixformerv2.command_line import add_clip_options, at_least
 from mmtrack_mixformerv2.deployment.backends import DTYPES
 from mmtrack_mixformerv2.engine import add_config_options, read_config
 from mmtrack_mixformerv2.files import replace_file
@@ -97,21 +97,7 @@ def _add_contenders(group: argparse._ArgumentGroup) -> None:
 
 def _add_measurements(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add('--clip', type=Path, help='a video, or a folder of pictures (default: rendered JPEG files)')
-    add(
-        '--init',
-        type=parse_box,
-        metavar='X,Y,W,H',
-        help='the target in its first frame (default: groundtruth.txt in the folder)',
-    )
-    add(
-        '--size',
-        type=at_least(64),
-        nargs=2,
-        default=[1280, 720],
-        metavar=('W', 'H'),
-        help='of rendered frames (default 1280 720)',
-    )
+    add_clip_options(add)
     add('--seconds', type=at_least(0), default=60, help='for frames, and for each curve (60)')
     add('--rounds', type=at_least(1), default=5, metavar='N', help='at least so many turns (5)')
     add('--frames', type=at_least(1), default=3, metavar='N', help='that a turn takes (3)')
