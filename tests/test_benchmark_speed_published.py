@@ -22,7 +22,7 @@ from mmtrack_mixformerv2.benchmark.speed.published import publish
 
 MODELS_FOLDER = Path(__file__).resolve().parents[1] / 'configs/_base_/models'
 ROUNDING = 1e-5  # of float32, in boxes of [0, 1]
-SYSTEMS = ('mixformerv2-tiny', 'mixformer-cvt-tiny', 'mvt-tiny', 'fermt-tiny')
+SYSTEMS = ('mixformerv2-tiny', 'mixvit-tiny_score', 'mixformer-cvt-tiny', 'mvt-tiny', 'fermt-tiny')
 
 
 def build(name: str, online: int = 0, **options: object) -> nn.Module:

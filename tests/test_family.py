@@ -197,7 +197,13 @@ def test_targets_have_states_and_a_report_says_where_there_is_no_attention(name,
 
 
 @pytest.mark.parametrize(
-    'path', ['mixformer_cvt/mixformer-cvt-tiny', 'mvt/mvt-tiny', 'fermt/fermt-tiny']
+    'path',
+    [
+        'mixvit/mixvit-tiny-score',
+        'mixformer_cvt/mixformer-cvt-tiny',
+        'mvt/mvt-tiny',
+        'fermt/fermt-tiny',
+    ],
 )
 def test_tiny_weights_follow_a_target(path):
     """Those of the repository; standing still would overlap by less than 0.3."""

@@ -13,6 +13,7 @@ from mmtrack_mixformerv2.engine import (
     add_run_arguments,
     build_runner,
     check_test,
+    leave_launcher,
     read_config,
     use_data_root,
     use_launcher,
@@ -81,6 +82,7 @@ def main() -> None:
         sys.exit(f'error: {error}')
     try:
         build_runner(cfg).test()
+        leave_launcher()
     except (EvaluationError, OSError) as error:
         sys.exit(f'error: {error}' if is_main_process() else 1)
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from mmtrack_mixformerv2.engine import (
     build_runner,
     check_parents,
     check_training,
+    leave_launcher,
     read_config,
     stop_with,
     use_launcher,
@@ -84,6 +85,7 @@ def train(args: argparse.Namespace, lock: WorkDirLock) -> None:
         sys.exit(f'error: {error}')
     try:
         build_runner(cfg).train()
+        leave_launcher()
     except NonFiniteError as error:
         sys.exit(stop_with(error))
 

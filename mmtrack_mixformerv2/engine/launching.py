@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.dist import barrier, is_distributed
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint, get_priority
@@ -229,6 +230,16 @@ def use_launcher(cfg: Config, launcher: str, timeout: float | None = None) -> No
         cfg.merge_from_dict({'env_cfg.dist_cfg.timeout': timeout})
     if launcher != 'none' and not torch.cuda.is_available():
         init_cpu_process_group(cfg, launcher, timeout)
+
+
+def leave_launcher() -> None:
+    """Part from the other processes, when all have done their work.
+
+    Threads of a connection that is left open may abort the process when it exits.
+    """
+    if is_distributed():
+        barrier()
+        torch.distributed.destroy_process_group()
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -87,7 +87,7 @@ class DualAttentionUnit(nn.Module):
 
 def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """A 1x1 convolution as a matrix product, which is several times as fast for few channels."""
-    if torch.compiler.is_exporting():  # int8 needs weights on the right of a product
+    if torch.compiler.is_compiling():  # int8 needs weights on the right of a product
         return conv(x)
     mixed = conv.weight.flatten(1) @ x.flatten(2) + conv.bias[:, None]
     return mixed.unflatten(2, x.shape[2:])
@@ -100,7 +100,7 @@ def _depthwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
     their own, strips of rows fill the vectors: five times as fast, and the same products and sums.
     """
     height = x.shape[2]
-    if x.device.type != 'cpu' or torch.compiler.is_exporting() or height % _STRIP:
+    if x.device.type != 'cpu' or torch.compiler.is_compiling() or height % _STRIP:
         return conv(x)
     pad = conv.padding[0]
     count = height // _STRIP
