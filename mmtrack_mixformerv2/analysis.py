@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from .benchmark.speed.published import publish
 from .models.distillation import tracker_settings
+from .published import publish
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from mmtrack_mixformerv2.benchmark.speed.exports import export_models
 from mmtrack_mixformerv2.benchmark.speed.frame_speed import PARTS, FrameRun, measure_frames
 from mmtrack_mixformerv2.benchmark.speed.gpu_use import measure_gpu_use
 from mmtrack_mixformerv2.benchmark.speed.process_memory import peak_growth
-from mmtrack_mixformerv2.benchmark.speed.published import publish
+from mmtrack_mixformerv2.published import publish
 from mmtrack_mixformerv2.runtime import BackendNotInstalled
 from mmtrack_mixformerv2.tracking import SequenceTracker
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import nn
 
 from ..tracking import TrackingSettings
-
-if TYPE_CHECKING:
-    from .tracker import TemplateSearchTracker
 
 
 def gives_score(head: nn.Module) -> bool:
@@ -32,8 +27,8 @@ def why_no_edges(head: nn.Module) -> str:
     return "mlps='box'" if getattr(head, 'direct', False) else f'type {type(head).__name__}'
 
 
-def check_parts(model: TemplateSearchTracker, settings: TrackingSettings) -> None:
-    """Raise a ValueError if backbone, neck, heads and settings do not fit each other."""
+def check_parts(model: nn.Module, settings: TrackingSettings) -> None:
+    """Raise a ValueError if backbone, neck, heads and settings of a tracker do not fit."""
     if model.test_cfg['test_mode'] != 'OPE':
         raise ValueError(
             f"test_mode is {model.test_cfg['test_mode']!r}, expected 'OPE': the restarts of "
@@ -67,8 +62,8 @@ def _check_width(part: nn.Module, width: int, source: str) -> None:
         )
 
 
-def check_losses(model: TemplateSearchTracker) -> None:
-    """Raise a ValueError if the losses, or what trains, do not fit the parts."""
+def check_losses(model: nn.Module) -> None:
+    """Raise a ValueError if the losses of a tracker, or what trains, do not fit its parts."""
     losses, head = model.losses, model.box_head
     if 'loss_edge' in losses and not gives_edges(head):
         raise ValueError(

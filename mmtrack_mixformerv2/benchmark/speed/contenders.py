@@ -19,10 +19,10 @@ from ...apis import load_tracker
 from ...deployment.backends import DTYPES, check_backend
 from ...deployment.export import Target, check_target
 from ...models.inference import InferenceNetwork
+from ...published import publish
 from ...runtime.errors import BackendNotInstalled, import_runtime
 from ...runtime.onnxruntime_backend import check_provider
 from ...tracking import Predictor
-from .published import publish
 
 ALL = 'all'
 # What each backend imports, besides torch.

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ...deployment.backends import build_predictor
+from ...published import publish
 from ...runtime import open_predictor
 from ...tracking import SequenceTracker, TrackingSettings
 from ...tracking.predictor import can_batch
@@ -33,7 +34,6 @@ from .exports import export_models
 from .frame_speed import FrameRun, measure_frames
 from .gpu_use import measure_gpu_use
 from .process_memory import peak_growth
-from .published import publish
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """The forward of each published tracker, on our weights: what everything else is compared to.
 
 Nothing is kept that the authors' own tracker does not keep, batch norms are layers of their own,
-attention is two matrix products and a softmax, and all of it is float32. Nothing but the benchmarks
-uses it. Which one it is follows from the backbone.
+attention is two matrix products and a softmax, and all of it is float32. Only what measures
+and counts uses it. Which one it is follows from the backbone.
 """
 
 from __future__ import annotations
 
 from torch import nn
 
-from ....models.backbones import FERMTViT, MixCvT, PMAMViT, SiamMobileViT
+from ..models.backbones import FERMTViT, MixCvT, PMAMViT, SiamMobileViT
 from .base import PublishedForward
 from .fermt import PublishedFERMT
 from .mixformer_cvt import PublishedMixFormerCvT
@@ -30,7 +30,7 @@ def publish(model: nn.Module) -> PublishedForward:
     """The published forward of a tracker, as a predictor on its weights.
 
     Args:
-        model: A :class:`~....models.tracker.TemplateSearchTracker` in evaluation mode.
+        model: A :class:`~..models.tracker.TemplateSearchTracker` in evaluation mode.
 
     Raises:
         ValueError: If nobody has published a tracker with such a backbone.

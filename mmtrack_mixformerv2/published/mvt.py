@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....models.backbones.mobile_vit_blocks import fold
-from ....structures import Features
+from ..models.backbones.mobile_vit_blocks import fold
+from ..structures import Features
 from .base import PublishedForward, attend, to_tokens
 
 _STEM = 5  # parts of ``alone`` that are conv_1, layer_1 and layer_2 as published
 
 
 class PublishedMVT(PublishedForward):
-    """Of a :class:`~.....models.backbones.siam_mobile_vit.SiamMobileViT`."""
+    """Of a :class:`~..models.backbones.siam_mobile_vit.SiamMobileViT`."""
 
     def keep(self, templates: Tensor) -> Tensor:
         """The template behind the stem, ``(1, C, h/4, w/4)``."""

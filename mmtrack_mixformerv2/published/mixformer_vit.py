@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ....structures import Features
+from ..structures import Features
 from .base import PublishedForward, attend, to_tokens
 
 
 class PublishedMixFormerViT(PublishedForward):
-    """Of a :class:`~.....models.backbones.pmam_vit.PMAMViT`."""
+    """Of a :class:`~..models.backbones.pmam_vit.PMAMViT`."""
 
     def extract(self, kept: Tensor, search: Tensor) -> Features:
         """All tokens of templates ``(T, 3, h, w)`` and one search region ``(1, 3, S, S)``."""

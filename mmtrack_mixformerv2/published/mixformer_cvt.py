@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ....structures import Features
+from ..structures import Features
 from .base import PublishedForward, attend, split_heads, to_map, to_tokens
 
 _JOINT = 2  # templates at most that go through everything: the static one and one online
@@ -27,7 +27,7 @@ class _Kept(NamedTuple):
 
 
 class PublishedMixFormerCvT(PublishedForward):
-    """Of a :class:`~.....models.backbones.mix_cvt.MixCvT`."""
+    """Of a :class:`~..models.backbones.mix_cvt.MixCvT`."""
 
     def keep(self, templates: Tensor) -> Tensor | _Kept:
         """Two templates as they are; of more, what leaves the convolutions of every block."""

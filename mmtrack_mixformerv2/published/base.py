@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ....structures import BoxPrediction, Features
-from ....tracking import Prediction
+from ..structures import BoxPrediction, Features
+from ..tracking import Prediction
 
 
 class PublishedForward(ABC):
     """A predictor that does for a frame what the authors' tracker does.
 
     Args:
-        model: A :class:`~.....models.tracker.TemplateSearchTracker` in evaluation mode.
+        model: A :class:`~..models.tracker.TemplateSearchTracker` in evaluation mode.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -18,7 +18,7 @@ from mmtrack_mixformerv2.benchmark.speed.contenders import (
     build_model,
     count_work,
 )
-from mmtrack_mixformerv2.benchmark.speed.published import publish
+from mmtrack_mixformerv2.published import publish
 
 MODELS_FOLDER = Path(__file__).resolve().parents[1] / 'configs/_base_/models'
 ROUNDING = 1e-5  # of float32, in boxes of [0, 1]

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....structures import Features
+from ..structures import Features
 from .base import PublishedForward, attend, to_tokens
 
 
 class PublishedFERMT(PublishedForward):
-    """Of a :class:`~.....models.backbones.fermt_vit.FERMTViT`."""
+    """Of a :class:`~..models.backbones.fermt_vit.FERMTViT`."""
 
     def extract(self, kept: Tensor, search: Tensor) -> Features:
         """Tokens of the search region and of the template ``(1, 3, h, w)``."""
