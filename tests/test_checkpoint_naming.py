@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import permutations
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mmtrack_mixformerv2.checkpoints import (
     describe_misfit,
     fitting_config,
     name_weights,
+    weights_in,
     write_checkpoint,
 )
 from mmtrack_mixformerv2.engine import StrictLoadHook
@@ -172,3 +174,43 @@ def test_published_files_with_code_are_named_before_they_are_refused(tmp_path, m
         load_tracker(mvt_config, tmp_path / 'online.pth.tar')
     assert 'It holds MixFormer-CvT with score head (as published, not conv' in str(error.value)
     assert 'convert_checkpoint.py' in str(error.value)
+
+
+@pytest.mark.parametrize('system', ['mixformerv2', 'mixvit', 'mixformer_cvt', 'mvt', 'fermt'])
+def test_the_prefix_of_a_distributed_wrapper_is_no_part_of_a_name(system):
+    state = small_published(system)
+    if system == 'fermt':  # the file has both heads
+        state = {n: v for n, v in state.items() if not re.search('_(tl|br)', n)}
+    wrapped = {f'module.{name}': value for name, value in state.items()}
+    conversion, plain = (convert_state_dict(one, keep_score=True) for one in (wrapped, state))
+    assert list(conversion.state_dict) == list(plain.state_dict)
+    assert name_weights(weights_in({'net': wrapped})).sizes == conversion.sizes
+
+
+def test_the_vit_of_fermt_is_named_although_its_names_begin_like_a_wrapper(mvt_config):
+    shapes = {n: v.shape for n, v in small_published('fermt').items()}
+    vit = {n: torch.zeros(s) for n, s in shapes.items() if 'backbone.blocks.' in n or '.proj' in n}
+    vit = {name.replace('backbone.', 'module.model.'): value for name, value in vit.items()}
+    model = MODELS.build(mvt_config.model).state_dict()
+    told, _ = describe_misfit('vit.pth', {'model': vit}, model)
+    assert told.startswith(
+        'it holds a ViT backbone of FERMT (as published, not converted); the con'
+    )
+
+
+def test_weights_of_strangers_are_named(mvt_config):
+    model = MODELS.build(mvt_config.model).state_dict()
+    stark = dict.fromkeys(
+        ('backbone.conv1.weight', 'head.transformer.a.weight', 'head.bbox_head.tl.weight'),
+        torch.ones(1),
+    )
+    with pytest.raises(ValueError, match='weights of STARK, which has no config here'):
+        convert_state_dict(stark)
+    told = describe_misfit('stark.pth', {'state_dict': stark}, model)
+    assert told == ('it holds STARK, which has no config here; the config builds MVT.', False)
+
+
+def test_weights_in_the_place_of_published_ones_are_told(mvt_config):
+    model = MODELS.build(mvt_config.model).state_dict()
+    told, lists = describe_misfit('mine.pth', {'net': model}, model)
+    assert "it holds MVT (converted), but under 'net'" in told and not lists

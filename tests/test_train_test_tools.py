@@ -12,10 +12,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmtrack.registry import MODELS
+from published import small_published
 from stages import MICRO
 from tools_loader import load_tool
 from toy import ROOT, ToyModel, write_config
 
+from mmtrack_mixformerv2.checkpoints import convert_state_dict
 from mmtrack_mixformerv2.engine import (
     WorkDirLock,
     check_test,
@@ -289,6 +291,21 @@ def test_a_backbone_starts_from_a_vit_of_its_width(tmp_path):
         else:
             with pytest.raises(ValueError, match=r'patch_embed.weight \(32, 3, 16, 16\) instead'):
                 check_training(cfg)
+    base = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / 'fermt.py').model
+    cfg.model = base
+    base.backbone.update(sizes, attention='A2', depth=1, init_cfg=init)
+    base.box_head.in_channels = 32
+    norm = {'backbone.norm.weight': torch.ones(32), 'backbone.norm.bias': torch.zeros(32)}
+    vit = {f'backbone.{name}': value for name, value in vit.items()}
+    torch.save(dict(state_dict={**vit, **norm}), file)
+    check_training(cfg)  # no ViT has a Dual Attention Unit
+    torch.save({'net': small_published('mvt')}, file)
+    with pytest.raises(ValueError, match="names begin with 'backbone.'|does not fit") as error:
+        check_training(cfg)
+    assert 'It holds MVT (as published, not converted). Convert it first' in str(error.value)
+    torch.save({'state_dict': convert_state_dict(small_published('mvt')).state_dict}, file)
+    with pytest.raises(ValueError, match=r'It holds MVT \(converted\)'):
+        check_training(cfg)
 
 
 def test_results_are_written_to_the_work_directory(tmp_path):

@@ -6,11 +6,14 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .systems import SYSTEMS, Layout, Rule, StateDict, System, TrackerSizes
+from .systems import STRANGERS, SYSTEMS, Layout, Rule, StateDict, System, TrackerSizes
+
+WRAPPER = 'module.'  # what a distributed wrapper puts before every name
 
 # Parts of a tracker that a converted ViT does not contain, as StrictLoadHook(allow_missing=...)
 # names them: they start from their initial values.
@@ -19,6 +22,7 @@ NOT_IN_A_VIT = (
     'backbone.template_pos_embed',
     'backbone.prediction_tokens',
     'backbone.prediction_pos_embed',
+    'backbone.dual_attention',
     'box_head',
     'score_head',
 )
@@ -58,11 +62,25 @@ def published_layout(state: StateDict) -> tuple[System, Layout] | None:
     return next((pair for pair in pairs if _has(state, pair[1].marks)), None)
 
 
-def own_system(state: StateDict) -> System | None:
-    """The system whose weights under our names these are, or None if they are something else."""
+def stranger(state: StateDict) -> str | None:
+    """The name of a known tracker whose weights nothing here runs, or None."""
     if published_layout(state) is not None:
         return None
+    return next((one.name for one in STRANGERS if _has(state, one.marks)), None)
+
+
+def own_system(state: StateDict) -> System | None:
+    """The system whose weights under our names these are, or None if they are something else."""
+    if published_layout(state) is not None or stranger(state) is not None:
+        return None
     return next((system for system in SYSTEMS if _has(state, system.marks)), None)
+
+
+def bare_names(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights without the prefix of a distributed wrapper, unless it belongs to a layout."""
+    if published_layout(state) is not None:
+        return dict(state)
+    return {str(name).removeprefix(WRAPPER): value for name, value in state.items()}
 
 
 def convert_state_dict(state: StateDict, *, keep_score: bool = False) -> Conversion:
@@ -73,7 +91,8 @@ def convert_state_dict(state: StateDict, *, keep_score: bool = False) -> Convers
     and noted.
 
     Args:
-        state: Published names to tensors, e.g. ``read_checkpoint(path).state_dict``.
+        state: Published names to tensors, e.g. ``read_checkpoint(path).state_dict``; a distributed
+            wrapper may have put its prefix before them.
         keep_score: Also convert MixViT's score prediction module, if there is one. A teacher needs
             none. Score heads of the other systems are always converted.
 
@@ -81,9 +100,11 @@ def convert_state_dict(state: StateDict, *, keep_score: bool = False) -> Convers
         ValueError: If the system is not supported, names are missing or unknown, shapes do not
             agree with each other, or values are not finite.
     """
+    state = bare_names(state)
     system, layout = _published(state)
     left_out = layout.dropped if keep_score else {**layout.dropped, **layout.score}
     dropped, notes = _drop(left_out, state)
+    notes += [layout.note] if layout.note else []
     kept = {name: value for name, value in state.items() if name not in dropped}
     sizes = layout.measure(kept)
     rules = layout.rules(sizes)
@@ -129,8 +150,10 @@ def _published(state: StateDict) -> tuple[System, Layout]:
             f'these are {system.name} weights of this toolbox. They need no conversion: hand them '
             'to --checkpoint or load_from as they are.'
         )
+    name = stranger(state)
+    kind = 'an unknown system' if name is None else f'{name}, which has no config here'
     raise ValueError(
-        f'these are weights of an unknown system, with names such as {_some(list(state), 4)}; '
+        f'these are weights of {kind}, with names such as {_some(list(state), 4)}; '
         f'supported systems: {", ".join(system.name for system in SYSTEMS)}.'
     )
 

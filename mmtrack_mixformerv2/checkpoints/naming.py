@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .convert import own_system, published_layout
+from .convert import bare_names, own_system, published_layout, stranger
 from .reading import STATE_DICT_KEYS
 from .systems import StateDict, System, TrackerSizes
 
@@ -83,10 +83,24 @@ def describe_misfit(source: str, checkpoint: Any, model: StateDict) -> tuple[str
         names says more: both are of one system, or the checkpoint is a backbone.
     """
     wanted = name_weights(model)
-    keep_score = any(name.startswith('score_head.') for name in model)
-    found = name_weights(weights_in(checkpoint), keep_score=keep_score)
-    if wanted is None or not wanted.sizes or not wanted.converted or found is None:
+    if wanted is None or not wanted.sizes or not wanted.converted:
         return None  # a part of a model may have names that are those of a published one
+    place, state = _find_weights(checkpoint)
+    if (name := stranger(state)) is not None:
+        return (
+            f'it holds {name}, which has no config here; the config builds {wanted.title}.',
+            False,
+        )
+    keep_score = any(name.startswith('score_head.') for name in model)
+    found = name_weights(state, keep_score=keep_score)
+    if found is None:
+        return None
+    if found.converted and place not in ('state_dict', ''):
+        return (
+            f'it holds {found.title} (converted), but under {place!r}, where only published files '
+            'have their weights; save them as dict(state_dict=...).',
+            False,
+        )
     if found.converted and found.sizes == wanted.sizes:
         return None
     origin = 'converted' if found.converted else 'as published, not converted'
@@ -103,8 +117,18 @@ def conversion_advice(path: str, state: StateDict) -> str:
     """What a published file holds, how it is converted, and which config fits; '' if unknown."""
     found = name_weights(state)
     if found is None or found.converted:
-        return ''
+        name = stranger(state)
+        return '' if name is None else f'It holds {name}, which has no config here.'
     return f'It holds {found.title} (as published, not converted). {_advice(path, found)}'
+
+
+def describe_weights(path: str, checkpoint: Any) -> str:
+    """What a checkpoint holds, and how it is converted if it is as published; '' if unknown."""
+    state = weights_in(checkpoint)
+    found = name_weights(state)
+    if found is not None and found.converted:
+        return f'It holds {found.title} (converted).'
+    return conversion_advice(path, state)
 
 
 def conversion_command(path: str | Path, options: str = '') -> str:
@@ -117,15 +141,17 @@ def conversion_command(path: str | Path, options: str = '') -> str:
 
 def weights_in(checkpoint: Any) -> dict[str, Tensor]:
     """Tensors of a checkpoint, wherever it has them, without the prefix of a wrapper."""
+    return _find_weights(checkpoint)[1]
+
+
+def _find_weights(checkpoint: Any) -> tuple[str, dict[str, Tensor]]:
+    """The name of the place where a checkpoint has its weights, '' for no such place, and they."""
     if not isinstance(checkpoint, Mapping):
-        return {}
-    places = (checkpoint.get(key) for key in STATE_DICT_KEYS)
-    state = next((place for place in places if isinstance(place, Mapping)), checkpoint)
-    return {
-        str(name).removeprefix('module.'): value
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
+        return '', {}
+    places = (key for key in STATE_DICT_KEYS if isinstance(checkpoint.get(key), Mapping))
+    place = next(places, '')
+    state = checkpoint[place] if place else checkpoint
+    return place, bare_names({n: value for n, value in state.items() if isinstance(value, Tensor)})
 
 
 def _measured(function: Any, state: StateDict) -> TrackerSizes | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -194,7 +193,7 @@ def _identify_folder(folder: Path, found: Identified) -> None:
 
 def _identify_file(path: Path, found: Identified) -> None:
     try:
-        from ..checkpoints import convert_state_dict, name_weights, read_checkpoint
+        from ..checkpoints import bare_names, convert_state_dict, name_weights, read_checkpoint
     except Exception as error:  # a broken torch raises OSError, RuntimeError or worse
         text = f'{path} cannot be read without torch: {error}'
         found.say('file', Status.PROBLEM, text, 'python -m pip install "torch>=2.6"')
@@ -206,8 +205,7 @@ def _identify_file(path: Path, found: Identified) -> None:
         remedy = 'fetch or copy the file again, and compare its size and SHA-256 with the source'
         found.say('file', Status.PROBLEM, str(error), remedy, kind='unreadable', **facts)
         return
-    state = checkpoint.state_dict
-    state = OrderedDict((name.removeprefix('module.'), value) for name, value in state.items())
+    state = bare_names(checkpoint.state_dict)
     numbers = sum(value.numel() for value in state.values())
     text = (
         f'{path} ({facts["bytes"] / 1e6:.1f} MB) is whole: {len(state)} tensors, {numbers:,} values'

@@ -20,7 +20,7 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint, ge
 from mmtrack.registry import HOOKS, MODELS
 from torch import nn
 
-from ..checkpoints import NOT_IN_A_VIT
+from ..checkpoints import NOT_IN_A_VIT, describe_weights
 from ..datasets import check_data_files
 from .checkpoint_adapter import CheckpointAdapterHook
 from .cpu_distributed import init_cpu_process_group
@@ -307,8 +307,12 @@ def _check_initial_weights(cfg: Config, model: nn.Module) -> None:
             if init.get('type') == 'Pretrained':
                 allowed = _below(path, (*NOT_IN_A_VIT, *hook.allow_missing))
                 source, prefix = init['checkpoint'], init.get('prefix')
-                part = fitting_part(module, _read(source), source=source, prefix=prefix)
-                StrictLoadHook(allowed).check(module, part, source=source, whole=False)
+                checkpoint = _read(source)
+                try:
+                    part = fitting_part(module, checkpoint, source=source, prefix=prefix)
+                    StrictLoadHook(allowed).check(module, part, source=source, whole=False)
+                except ValueError as error:
+                    raise ValueError(f'{error}\n  {describe_weights(source, checkpoint)}') from None
 
 
 def _read(source: str) -> dict:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mmtrack_mixformerv2 import __version__
 from mmtrack_mixformerv2.checkpoints import (
-    NOT_IN_A_VIT,
     Checkpoint,
     Conversion,
     Sizes,
@@ -120,11 +119,10 @@ def describe(checkpoint: Checkpoint, conversion: Conversion, num_heads: int | No
     settings = model_settings(sizes, num_heads)
     if config and settings == model_settings(sizes):
         return '\n'.join([*lines, f'config:      {config}'])
-    if conversion.system == 'MAE ViT':
-        lines.append('use:         load_from of a training config, with in its custom_hooks')
-        lines.append(f"  dict(type='StrictLoadHook', allow_missing={list(NOT_IN_A_VIT)})")
-    family = 'MixFormerV2' if conversion.system == 'MAE ViT' else conversion.system
-    lines.append(f'config:      any {family} config with')
+    if not sizes.is_tracker:
+        lines.append('use:         to start a training from, with model.backbone.init_cfg')
+        lines.append("  dict(type='Pretrained', checkpoint=DST, prefix='backbone.')")
+    lines.append(f'config:      {sizes.base_config} with')
     lines.append(f'  --cfg-options {" ".join(f"{k}={_text(v)}" for k, v in settings.items())}')
     if isinstance(sizes, Sizes) and 'model.backbone.num_heads' not in settings:
         lines.append('  and model.backbone.num_heads=?, which no shape tells (see --num-heads)')

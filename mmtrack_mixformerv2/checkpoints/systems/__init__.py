@@ -7,7 +7,7 @@ does the rest, and fails on every name that no rule mentions.
 """
 
 from .fermt import FERMT
-from .layout import Layout, Rule, StateDict, System, TrackerSizes
+from .layout import Layout, Rule, StateDict, Stranger, System, TrackerSizes
 from .mixformer_cvt import MIXFORMER_CVT
 from .mixformerv2 import MIXFORMERV2
 from .mixvit import MIXVIT
@@ -17,13 +17,21 @@ from .vit import MAE_VIT, RELEASED, Sizes
 # Earlier ones are looked for first: the names of FERMT contain those of MixViT, and so on.
 SYSTEMS = (MIXFORMERV2, MIXFORMER_CVT, MVT, FERMT, MIXVIT, MAE_VIT)
 
+# Published weights that would pass for others. FERMT was made from OSTrack, and has all its names.
+STRANGERS = (
+    Stranger('OSTrack, or a FERMT without its Dual Attention Unit', ('backbone.pos_embed_z',)),
+    Stranger('STARK', ('head.transformer.', 'transformer.decoder.')),
+)
+
 __all__ = [
     'RELEASED',
+    'STRANGERS',
     'SYSTEMS',
     'Layout',
     'Rule',
     'Sizes',
     'StateDict',
+    'Stranger',
     'System',
     'TrackerSizes',
 ]

@@ -17,6 +17,7 @@ from .heads import center_rules, corner_rules, tower_channels
 from .layout import Layout, Rule, StateDict, System, TrackerSizes, affine, shape_of
 from .vit import Sizes, measure_vit, vit_rules
 
+_CONFIGS = {'center': 'fermt', 'corner': 'fermt-corner'}  # by head
 _PRETRAINED = 'module.model.'  # before every name of the ViT
 
 # Dual Attention Unit: published name, ours, the rest of the shape behind three channels.
@@ -82,11 +83,17 @@ class FERMTSizes(TrackerSizes):
     def config(self) -> str | None:
         """Configs that fit; there are some for the published sizes."""
         published = FERMTSizes(192, (4.0,) * 12, 16, 256, 128, True, self.head, 256)
-        name = {'center': 'fermt', 'corner': 'fermt-corner'}.get(self.head)
-        return f'configs/fermt/{name}_test-*.py' if name and self == published else None
+        return self.base_config if self.is_tracker and self == published else None
+
+    @property
+    def base_config(self) -> str:
+        """A config that :meth:`settings` make fit."""
+        if not self.is_tracker:
+            return 'configs/fermt/fermt_4xb32-*.py'
+        return f'configs/fermt/{_CONFIGS[self.head]}_test-*.py'
 
     def settings(self, num_heads: int | None = None) -> dict[str, object]:
-        """Settings that make a config of FERMT fit.
+        """Settings that make :attr:`base_config` fit.
 
         Args:
             num_heads: Attention heads; None for one per 16 channels.
@@ -123,15 +130,15 @@ class FERMTSizes(TrackerSizes):
         }
 
 
-def _measure(state: StateDict, unit: str | None) -> FERMTSizes:
-    """Sizes from published names, with the Dual Attention Unit under the given name."""
+def _measure(state: StateDict) -> FERMTSizes:
+    """Sizes from published names."""
     head = 'corner' if any(n.startswith('box_head.conv1_tl.') for n in state) else 'center'
     tables = {'search_size': 'backbone.pos_embed_x', 'template_size': 'backbone.pos_embed_z'}
     return _sizes(
         state,
         'patch_embed.proj',
         tables,
-        dual_attention=unit is not None,
+        dual_attention=True,
         head=head,
         channels=tower_channels(state, {'corner': 'tl', 'center': 'ctr'}[head]),
     )
@@ -160,16 +167,15 @@ def _sizes(state: StateDict, projection: str, tables: dict[str, str], **more: ob
     return FERMTSizes(**vit, **more)
 
 
-def _rules(sizes: FERMTSizes, unit: str | None) -> dict[str, Rule]:
+def _rules(sizes: FERMTSizes, unit: str) -> dict[str, Rule]:
+    """With the Dual Attention Unit under the given name."""
     dims, patch = sizes.embed_dims, sizes.patch_size
-    rules = {}
-    if unit is not None:
-        ours = 'backbone.dual_attention'
-        for published, (name, shape) in _GATES.items():
-            rules.update(affine(f'backbone.{unit}.{published}', f'{ours}.{name}', (3, *shape)))
-        gate = f'backbone.{unit}.spatial_gating_unit.fc'
-        rules[f'{gate}.0.weight'] = Rule(f'{ours}.squeeze.weight', (1, 3))
-        rules[f'{gate}.2.weight'] = Rule(f'{ours}.excite.weight', (3, 1))
+    rules, ours = {}, 'backbone.dual_attention'
+    for published, (name, shape) in _GATES.items():
+        rules.update(affine(f'backbone.{unit}.{published}', f'{ours}.{name}', (3, *shape)))
+    gate = f'backbone.{unit}.spatial_gating_unit.fc'
+    rules[f'{gate}.0.weight'] = Rule(f'{ours}.squeeze.weight', (1, 3))
+    rules[f'{gate}.2.weight'] = Rule(f'{ours}.excite.weight', (3, 1))
     regions = {'z': ('template', sizes.template_size), 'x': ('search', sizes.search_size)}
     for letter, (region, size) in regions.items():
         shape = (1, (size // patch) ** 2, dims)
@@ -182,10 +188,10 @@ def _rules(sizes: FERMTSizes, unit: str | None) -> dict[str, Rule]:
 
 
 def _measure_pretrained(state: StateDict) -> FERMTSizes:
-    """Sizes of the ViT, with the regions of the published tracker: no shape tells them."""
+    """Sizes of the ViT, with regions and unit of the published tracker: no shape tells them."""
     vit = measure_vit(state, _PRETRAINED)
     del vit['depth']
-    return FERMTSizes(**vit, search_size=256, template_size=128, dual_attention=False)
+    return FERMTSizes(**vit, search_size=256, template_size=128, dual_attention=True)
 
 
 def _pretrained_rules(sizes: FERMTSizes) -> dict[str, Rule]:
@@ -210,10 +216,10 @@ def _resized(table: Tensor, side: int) -> Tensor:
     return resized.flatten(2).mT.to(table.dtype)
 
 
-def _layout(mark: str, unit: str | None) -> Layout:
+def _layout(unit: str) -> Layout:
     return Layout(
-        marks=(mark,),
-        measure=partial(_measure, unit=unit),
+        marks=(f'backbone.{unit}.',),
+        measure=_measure,
         rules=partial(_rules, unit=unit),
         # What its backbone inherits from a library's ViT and never uses.
         dropped=dict.fromkeys(('backbone.cls_token', 'backbone.pos_embed'), ''),
@@ -223,9 +229,8 @@ def _layout(mark: str, unit: str | None) -> Layout:
 FERMT = System(
     'FERMT',
     layouts=(
-        _layout('backbone.dau.', 'dau'),
-        _layout('backbone.tau.', 'tau'),  # earlier builds
-        _layout('backbone.pos_embed_z', None),  # the ablation without the unit
+        _layout('dau'),
+        _layout('tau'),  # earlier builds
         Layout(
             marks=(_PRETRAINED,),
             measure=_measure_pretrained,

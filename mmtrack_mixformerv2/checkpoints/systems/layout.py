@@ -44,9 +44,14 @@ class TrackerSizes(ABC):
     def config(self) -> str | None:
         """Configs that fit, as a pattern of file names, or None if there is none."""
 
+    @property
+    @abstractmethod
+    def base_config(self) -> str:
+        """A config that :meth:`settings` make fit, as a pattern; for a backbone, a training."""
+
     @abstractmethod
     def settings(self, num_heads: int | None = None) -> dict[str, object]:
-        """Settings that make a config of this system fit, as ``--cfg-options``.
+        """Settings that make :attr:`base_config` fit, as ``--cfg-options``.
 
         Args:
             num_heads: Attention heads of the backbone, which no shape tells; None for those of the
@@ -88,6 +93,7 @@ class Layout:
         dropped: Tensors that are known and not needed: patterns of names (``fnmatch``), each with
             what the user should know when such a tensor is dropped, if anything.
         score: The same of a score head that is only converted when it is asked for.
+        note: What the user should know of all such files.
     """
 
     marks: tuple[str, ...]
@@ -95,6 +101,7 @@ class Layout:
     rules: Callable[[Any], dict[str, Rule]]
     dropped: Mapping[str, str] = field(default_factory=dict)
     score: Mapping[str, str] = field(default_factory=dict)
+    note: str = ''
 
     def is_score(self, name: str) -> bool:
         """Whether a published name is of the score head that has to be asked for."""
@@ -117,6 +124,19 @@ class System:
     layouts: tuple[Layout, ...]
     marks: tuple[str, ...]
     measure: Callable[[StateDict], TrackerSizes]
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A tracker that has no config here, and is told apart so that it can be named.
+
+    Attributes:
+        name: What people call it.
+        marks: As those of a :class:`Layout`.
+    """
+
+    name: str
+    marks: tuple[str, ...]
 
 
 def shape_of(state: StateDict, name: str, ndim: int) -> tuple[int, ...]:

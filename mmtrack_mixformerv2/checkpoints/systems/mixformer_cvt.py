@@ -87,8 +87,15 @@ class CvtSizes(TrackerSizes):
             return 'configs/mixformer_cvt/mixformer-cvt_st1_*.py'
         return None
 
+    @property
+    def base_config(self) -> str:
+        """A config that :meth:`settings` make fit."""
+        if self.score_head:
+            return 'configs/mixformer_cvt/mixformer-cvt_test-*.py'
+        return 'configs/mixformer_cvt/mixformer-cvt_st1_*.py'
+
     def settings(self, num_heads: int | None = None) -> dict[str, object]:
-        """Settings that make a config fit.
+        """Settings that make :attr:`base_config` fit.
 
         Args:
             num_heads: Attention heads of the last stage; the others have heads of the same width.
@@ -113,12 +120,12 @@ class CvtSizes(TrackerSizes):
         settings['model.box_head.in_channels'] = dims
         if self.is_tracker:
             settings['model.box_head.channels'] = self.corner_channels
-        if self.score_head or not self.is_tracker:
-            settings['model.score_head.in_channels'] = dims
-            if heads is not None:
-                settings['model.score_head.num_heads'] = heads[-1]
-        else:
+        if not self.score_head:
             settings['model.score_head'] = None
+            return settings
+        settings['model.score_head.in_channels'] = dims
+        if heads is not None:
+            settings['model.score_head.num_heads'] = heads[-1]
         return settings
 
 
@@ -241,22 +248,33 @@ def _measure_ours(state: StateDict) -> CvtSizes:
     return _with_heads(backbone, state, corner, 'score_head.score_token')
 
 
-def _layout(rename: Rename, marks: tuple[str, ...], idle: tuple[str, ...]) -> Layout:
+def _layout(
+    rename: Rename, marks: tuple[str, ...], idle: tuple[str, ...], note: str = ''
+) -> Layout:
     return Layout(
         marks=marks,
         measure=partial(_measure, rename=rename),
         rules=partial(_rules, rename=rename),
         dropped=dict.fromkeys(map(rename, idle), ''),
+        note=note,
     )
 
 
 # The classifier of the pre-training, which no tracker runs.
 _IDLE = tuple(f'backbone.{part}.{kind}' for part in ('norm', 'head') for kind in ('weight', 'bias'))
 
+_PORTED = 'backbone.stage0.blocks.0.mlp.layers.'  # a name that no other tracker has
+_ACTIVATION = (
+    'MMTracking 0.x ran these weights with the exact GELU; here they run with the QuickGELU that '
+    'they were trained with. For its outputs: model.backbone.act_cfg.type=GELU.'
+)
+
 MIXFORMER_CVT = System(
     'MixFormer-CvT',
     layouts=(
-        _layout(_names_of_mmtracking, ('head.bbox_head.', 'head.score_decoder_head.'), _IDLE),
+        _layout(
+            _names_of_mmtracking, ('backbone.stage0.blocks.0.mlp.layers.',), _IDLE, _ACTIVATION
+        ),
         _layout(_published_names, ('backbone.stage0.',), _IDLE),
         # A CvT as it was trained on ImageNet, from which the first stage starts.
         _layout(_names_of_pretraining, ('stage0.',), (*_IDLE, 'backbone.stage2.cls_token')),

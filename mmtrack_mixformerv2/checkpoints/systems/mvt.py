@@ -90,8 +90,13 @@ class MVTSizes(TrackerSizes):
         """Configs that fit; there are some for the published sizes."""
         return 'configs/mvt/mvt_test-*.py' if self == RELEASED else None
 
+    @property
+    def base_config(self) -> str:
+        """A config that :meth:`settings` make fit."""
+        return f'configs/mvt/mvt_{"test-*" if self.is_tracker else "1xb128-100e_got10k"}.py'
+
     def settings(self, num_heads: int | None = None) -> dict[str, object]:
-        """Settings that make a config of MVT fit.
+        """Settings that make :attr:`base_config` fit.
 
         Args:
             num_heads: Attention heads; None for four.

@@ -83,8 +83,19 @@ class Sizes(TrackerSizes):
             return None
         return f'configs/{name.split("-")[0]}/{name}{"_test-*" if self.score_head else ""}.py'
 
+    @property
+    def base_config(self) -> str:
+        """A config that :meth:`settings` make fit."""
+        if not self.is_tracker:
+            return 'configs/mixformerv2/mixformerv2-b_8xb32-*.py'
+        if self.corner_design is None:
+            return 'configs/mixformerv2/mixformerv2-b_test-*.py'
+        if self.score_head:
+            return 'configs/mixvit/mixvit-b-score_test-*.py'
+        return f'configs/mixvit/mixvit-b-{self.corner_design}*.py'
+
     def settings(self, num_heads: int | None = None) -> dict[str, object]:
-        """Settings that make a config fit.
+        """Settings that make :attr:`base_config` fit.
 
         Args:
             num_heads: Attention heads; None for one per 64 channels, left out where that does not
@@ -118,10 +129,10 @@ class Sizes(TrackerSizes):
             return settings
         if self.num_bins is not None:
             settings['model.box_head.num_bins'] = self.num_bins
-            if not self.score_head:
-                settings['model.score_head'] = None
-        if self.score_head or self.num_bins is None:
+        if self.score_head:
             settings['model.score_head.in_channels'] = self.embed_dims
+        else:
+            settings['model.score_head'] = None
         return settings
 
 
