@@ -206,9 +206,9 @@ def stages(model: TemplateSearchTracker) -> dict[str, Tensor]:
     backbone.keep_template_output = False
     for hook in hooks:
         hook.remove()
-    # Six blocks of the template alone, six of the search region alone, then both in turns.
+    # Six blocks of the template alone, six of the search region alone, six of both, and the norm.
     entering = [torch.cat(pair, dim=1) for pair in zip(seen[:6], seen[6:12])]
-    entering += [torch.cat(pair, dim=1) for pair in zip(seen[12::2], seen[13::2])]
+    entering += [*seen[12:18], torch.cat(seen[18:], dim=1)]
     out['tokens'] = entering[0]
     out.update({f'blocks.{i}': value for i, value in enumerate(entering[1:])})
     out['norm'] = torch.cat([features.template, features.search], dim=1)

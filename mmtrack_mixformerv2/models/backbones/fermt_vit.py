@@ -113,9 +113,10 @@ class FERMTViT(TemplateSearchBackbone):
         self.embed_dims = embed_dims
         self.search_size = search_size
         self.template_size = template_size
+        self.num_template_tokens = (template_size // patch_size) ** 2
         self.dual_attention = DualAttentionUnit() if dual_attention else None
         self.patch_embed = PatchEmbedding(embed_dims, patch_size)
-        self.template_pos_embed = _learned((template_size // patch_size) ** 2, embed_dims)
+        self.template_pos_embed = _learned(self.num_template_tokens, embed_dims)
         self.search_pos_embed = _learned((search_size // patch_size) ** 2, embed_dims)
         rates = torch.linspace(0, drop_path_rate, depth, device='cpu').tolist()
         self.blocks = nn.ModuleList(
@@ -199,20 +200,18 @@ class FERMTViT(TemplateSearchBackbone):
         x, template = self._embed(search, self.search_pos_embed), cache.maps.get('tokens')
         layers, cached = [], iter(zip(cache.keys, cache.values))
         for i, (block, design) in enumerate(zip(self.blocks, self.designs)):
-            seen = {}
-            goes_on = i >= self.num_independent and self._template_goes_on(i)
-            reads = design.search + (design.template if goes_on else ())
-            if i < self.num_independent:
-                if 'template' in reads:
+            if i >= self.num_independent and self._template_goes_on(i):
+                template, x = _finish_both(block, template, x, design)
+            else:
+                seen = {}
+                if 'template' in design.search and i < self.num_independent:
                     seen['template'] = next(cached)
-            elif goes_on or 'template' in reads:
-                asked, seen['template'] = _project(block, template, query=goes_on, keys=True)
-            query, own = _project(block, x, query=True, keys='search' in reads)
-            if own is not None:
-                seen['search'] = own
-            x = _finish(block, x, query, design.search, seen)
-            if goes_on:
-                template = _finish(block, template, asked, design.template, seen)
+                elif 'template' in design.search:
+                    _, seen['template'] = _project(block, template, query=False, keys=True)
+                query, own = _project(block, x, query=True, keys='search' in design.search)
+                if own is not None:
+                    seen['search'] = own
+                x = _finish(block, x, query, design.search, seen)
             layers.append(x)
         if self.keep_template_output:
             template = cache.maps['template'] if template is None else self.norm(template)
@@ -272,13 +271,32 @@ def _finish(
     tokens: dict[str, KeyValue],
 ) -> Tensor:
     """Output of a block for the tokens ``x`` whose queries attend to those that ``sees`` names."""
+    return block.finish_mixed(x, _mix(query, sees, tokens))
+
+
+def _finish_both(
+    block: MixedAttentionBlock, template: Tensor, search: Tensor, design: AttentionDesign
+) -> tuple[Tensor, Tensor]:
+    """Output of a block for the tokens of both sides, in the same products."""
+    counts = [template.shape[1], search.shape[1]]
+    joined = torch.cat([template, search], dim=1)
+    query, key, value = (part.split(counts, dim=2) for part in block.project(joined))
+    tokens = dict(zip(_BOTH, zip(key, value)))
+    sees = (design.template, design.search)
+    mixed = torch.cat([_mix(*one, tokens) for one in zip(query, sees)], dim=2)
+    template, search = block.finish_mixed(joined, mixed).split(counts, dim=1)
+    return template, search
+
+
+def _mix(query: Tensor, sees: tuple[str, ...], tokens: dict[str, KeyValue]) -> Tensor:
+    """What queries ``(B, heads, N, head_dim)`` see; if that is nothing, they themselves."""
     if not sees:
-        return block.finish_alone(x, query)
+        return query
     key, value = (
         pair[0] if len(pair) == 1 else torch.cat(pair, dim=2)
         for pair in zip(*(tokens[name] for name in sees))
     )
-    return block.finish(x, query, key, value)
+    return F.scaled_dot_product_attention(query, key, value)
 
 
 def _learned(count: int, dims: int) -> nn.Parameter:
@@ -287,8 +305,9 @@ def _learned(count: int, dims: int) -> nn.Parameter:
 
 def _designs(attention: str | Sequence[str], depth: int) -> tuple[str, ...]:
     """The name of the design of every block."""
-    names = (attention,) * depth if isinstance(attention, str) else tuple(attention)
-    if len(names) != depth or depth < 1 or not set(names) <= set(DESIGNS):
+    names = [attention] * depth if isinstance(attention, str) else attention
+    listed = isinstance(names, Sequence) and len(names) == depth >= 1
+    if not listed or not all(isinstance(name, str) and name in DESIGNS for name in names):
         raise ValueError(
             f'attention is {attention!r} for depth={depth}, expected one of {", ".join(DESIGNS)}, '
             'or one for each block of a backbone that has at least one.'
@@ -298,14 +317,14 @@ def _designs(attention: str | Sequence[str], depth: int) -> tuple[str, ...]:
             'all blocks have the design A1, so the search region never sees the template; give at '
             'least one another design.'
         )
-    return names
+    return tuple(names)
 
 
 def _check_sizes(search: int, template: int, patch: int, dims: int, heads: int) -> None:
-    if search % patch or template % patch:
+    if patch < 1 or search % patch or template % patch:
         raise ValueError(
             f'search_size={search} and template_size={template} must be multiples of '
-            f'patch_size={patch}.'
+            f'patch_size={patch}, which is at least 1.'
         )
-    if dims % heads:
+    if heads < 1 or dims % heads:
         raise ValueError(f'embed_dims={dims} must be a multiple of num_heads={heads}.')

@@ -126,11 +126,11 @@ class MixedAttentionBlock(nn.Module):
             return few
         return self._add(few, self.attn.attend_few(self.norm1(x), count, key, value))
 
-    def finish_alone(self, x: Tensor, query: Tensor) -> Tensor:
-        """Output of the block for tokens ``x`` that attend to nothing: their query is projected."""
+    def finish_mixed(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Output of the block for tokens ``x``, given what their heads mixed, to be projected."""
         if self.gamma == 0:
             return x
-        return self._add(x, self.attn.proj(query.transpose(1, 2).flatten(2)))
+        return self._add(x, self.attn.proj(mixed.transpose(1, 2).flatten(2)))
 
     def _add(self, x: Tensor, attended: Tensor) -> Tensor:
         attended = self.drop_path(attended)
