@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -17,6 +18,17 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def seconds(text: str) -> float:
+    """Type of an option: seconds, from 0 up."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of seconds from 0 up')
+    return value
 
 
 def add_model_options(add: Callable[..., object]) -> None:
@@ -69,9 +81,17 @@ def parse_box(text: str) -> list[float]:
 
 
 def split_model(text: str) -> tuple[str, str | None]:
-    """Model and checkpoint of ``MODEL`` or ``MODEL=CHECKPOINT``; a file may have a ``=`` in it."""
-    model, _, checkpoint = text.partition('=')
-    return (text, None) if os.path.exists(text) else (model, checkpoint or None)
+    """Model and checkpoint of ``MODEL`` or ``MODEL=CHECKPOINT``; a file may have a ``=`` in it.
+
+    Raises:
+        ValueError: If nothing follows the ``=``.
+    """
+    model, equals, checkpoint = text.partition('=')
+    if os.path.exists(text) or not equals:
+        return text, None
+    if not checkpoint:
+        raise ValueError(f'{text} has no checkpoint behind the =; give MODEL=CHECKPOINT, or MODEL')
+    return model, checkpoint
 
 
 def new_name(name: str, taken: Container[str]) -> str:

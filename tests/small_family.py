@@ -59,6 +59,7 @@ FAMILY = {
     },
     'fermt': _FERMT,
     'fermt-corner': _FERMT,
+    'fermt-corner-reweighted': {**_FERMT, 'neck': {'in_channels': 24}},
     'mixvit-b_score': {
         'backbone': {**SIZES, 'embed_dims': 32, 'depth': 2, 'num_heads': 2},
         'box_head': {'in_channels': 32, 'channels': 16},

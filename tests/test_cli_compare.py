@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -50,9 +51,10 @@ def test_size_speed_and_accuracy_of_models_with_and_without_weights(compare, sma
     config, weights = small / 'small_test.py', small / 'weights.pth'
     given = f'{config}={weights}'
     code, document, printed = compare(given, config, '--data', small / 'data', '--published')
-    assert code == 0
+    assert code == cli.FAILED  # a cell of the table is empty
     with_weights, without = document['models']
-    assert (with_weights['name'], without['name']) == ('small', 'small_test')
+    assert (with_weights['name'], without['name']) == ('small (weights)', 'small (random)')
+    assert (with_weights['weights'], without['weights']) == ('weights.pth', 'random')
     assert with_weights['parameters'] == without['parameters'] > 1000
     for model in (with_weights, without):
         assert list(model['speeds']) == ['published', 'torch']
@@ -65,28 +67,55 @@ def test_size_speed_and_accuracy_of_models_with_and_without_weights(compare, sma
     about = document['about']
     assert about['command'].startswith(f'mixformerv2 compare {given}')
     assert '2 sequences, 40 frames' in about['data'] and about['threads'] == '1'
-    assert 'torch' in about['machine'] and about['ended'] == 'everything was measured'
+    assert 'torch' in about['machine']
+    assert about['ended'] == 'all but accuracy of small (random)'
+    assert document['units']['metrics'] == '%'
     markdown = (tmp_path / 'out/comparison.md').read_text()
     assert markdown in printed
-    for text in ('success AUC', 'published frames/s', '| random', 'small_test, no accuracy: '):
+    for text in (
+        'success AUC',
+        'published frames/s',
+        '| random',
+        '| weights.pth',
+        'small (random), no accuracy: ',
+    ):
         assert text in markdown
     with (tmp_path / 'out/comparison.csv').open() as file:
         rows = list(csv.DictReader(file))
-    assert [row['model'] for row in rows] == ['small', 'small_test']
+    assert [row['model'] for row in rows] == ['small (weights)', 'small (random)']
     assert float(rows[0]['success']) == with_weights['metrics']['success']
     assert rows[1]['success'] == '' and float(rows[1]['torch_frames_per_second']) > 0
     assert (tmp_path / 'out/comparison.png').read_bytes().startswith(b'\x89PNG')
-    assert '<svg' in (tmp_path / 'out/comparison.svg').read_text()
+    svg = (tmp_path / 'out/comparison.svg').read_text()
+    assert '<svg' in svg and 'not shown, no success AUC or no speed: small (random)' in svg
 
 
 def test_a_backend_that_is_not_there_is_an_empty_cell_with_a_reason(compare, small, monkeypatch):
     monkeypatch.setitem(sys.modules, 'openvino', None)
     config = small / 'small_test.py'
     code, document, printed = compare(config, config, '--backends', 'torch', 'openvino')
-    assert code == 0
-    assert all(list(model['speeds']) == ['torch'] for model in document['models'])
-    assert printed.count('pip install openvino') == 1  # once for all models
-    assert '- all, no openvino: ' in printed
+    assert code == cli.FAILED
+    assert document['about']['ended'] == 'all but openvino of small, small (2)'
+    for model in document['models']:
+        assert list(model['speeds']) == ['torch']  # and there is nothing to compare it to
+        assert model['speeds']['torch']['speedup'] is None
+        assert model['speeds']['torch']['box_difference'] is None
+        assert list(model['missing']) == ['openvino']
+    assert printed.count('- all, no openvino: ') == 1  # once for all models
+
+
+def test_nothing_that_can_run_is_an_error_at_once(compare, small, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'openvino', None)
+    code, document, printed = compare(small / 'small_test.py', '--backends', 'openvino')
+    assert code == cli.FAILED and not document
+    assert printed.count('pip install openvino') == 1
+
+
+def test_all_that_was_asked_for_was_measured(compare, small, tmp_path):
+    (tmp_path / 'out').mkdir()
+    code, document, printed = compare(small / 'small_test.py')
+    assert code == 0 and document['about']['ended'] == 'everything was measured'
+    assert 'accuracy' not in printed and 'note: ' not in printed
 
 
 def test_an_exported_model_is_measured(compare, exported_tracker, tmp_path, monkeypatch):
@@ -126,9 +155,23 @@ def test_what_was_measured_is_kept_after_an_interruption(compare, small, monkeyp
     assert code == cli.INTERRUPTED
     first, second = document['models']
     assert 'success' in first['metrics'] and first['missing'] == {}
-    assert second['metrics'] == {} and 'interrupted' in second['missing']['accuracy']
+    assert second['metrics'] == {} and 'before it was measured' in second['missing']['accuracy']
     assert second['speeds']['torch']['frames_per_second'] > 0
     assert document['about']['ended'] == 'it was interrupted'
+
+
+def test_what_was_measured_is_kept_after_an_error(compare, small, tmp_path):
+    shutil.copytree(small / 'data', tmp_path / 'data')
+    sorted((tmp_path / 'data').glob('*/*/*.jpg'))[-1].write_bytes(b'no picture')
+    given = f'{small / "small_test.py"}={small / "weights.pth"}'
+    code, document, printed = compare(given, '--data', tmp_path / 'data')
+    assert code == cli.FAILED and 'cannot be decoded' in printed
+    assert document['about']['ended'].startswith('it failed: ')
+    assert 'cannot be decoded' in document['about']['ended']
+    (model,) = document['models']
+    assert model['speeds']['torch']['frames_per_second'] > 0 and list(model['missing']) == [
+        'accuracy'
+    ]
 
 
 def test_an_interruption_in_the_speed_keeps_finished_turns(small, tmp_path, monkeypatch):
@@ -143,7 +186,7 @@ def test_an_interruption_in_the_speed_keeps_finished_turns(small, tmp_path, monk
     code = cli.main(['compare', config, config, '--out', str(out), *QUICK])
     first, second = json.loads((out / 'comparison.json').read_text())['models']
     assert code == cli.INTERRUPTED and list(first['speeds']) == ['torch']
-    assert second['speeds'] == {} and 'interrupted' in second['missing']['torch']
+    assert second['speeds'] == {} and 'before it was measured' in second['missing']['torch']
 
 
 @pytest.mark.parametrize(
@@ -152,6 +195,7 @@ def test_an_interruption_in_the_speed_keeps_finished_turns(small, tmp_path, monk
         (['mixformerv2-tinny'], 'no model .mixformerv2-tinny.. Did you mean mixformerv2-tiny'),
         (['nowhere_test.py'], 'the config file nowhere_test.py does not exist'),
         ([f'{TINY}=nowhere.pth'], 'nowhere.pth'),
+        ([f'{TINY}='], 'no checkpoint behind the =; give MODEL=CHECKPOINT'),
         (['weights/mixformerv2-tiny_synthetic.pth'], 'no config and no name.*mixformerv2 doctor'),
         ([TINY, '--data', 'nowhere'], 'there is no nowhere, expected a test config or a folder'),
         ([TINY, '--data', 'configs/_base_/models/fermt.py'], 'no test_dataloader'),
@@ -180,21 +224,43 @@ def test_weights_of_another_model_are_named_before_anything_is_measured(compare,
 def test_a_folder_that_may_not_be_written_to_is_named_first(compare, tmp_path):
     (tmp_path / 'out').mkdir(mode=0o500)
     code, _, printed = compare('no-such-model')
-    assert code == cli.FAILED and 'may not be written to' in printed
+    assert code == cli.FAILED and re.search('no files can be made in .*--out', printed)
 
 
 def test_a_file_in_the_place_of_the_folder_is_named_first(compare, tmp_path):
     (tmp_path / 'out').write_text('')
     code, _, printed = compare('no-such-model')
-    assert code == cli.FAILED and 'is a file, expected a folder' in printed
+    assert code == cli.FAILED and re.search('no files can be made in .*--out', printed)
 
 
-def test_names_are_those_of_models_and_differ():
-    folder = Path(__file__).resolve().parents[1] / 'configs/mixformerv2'
-    tests = [str(folder / f'mixformerv2-tiny_test-{name}.py') for name in ('folder', 'synthetic')]
-    names = [entry.name for entry in find_entries([*tests, tests[1]])]
-    expected = ['mixformerv2-tiny', 'mixformerv2-tiny_test-synthetic']
-    assert names == [*expected, f'{expected[1]} (2)']
+def test_names_are_those_of_models_and_differ(small, tmp_path):
+    def names(*models: object) -> list[str]:
+        return [entry.name for entry in find_entries([str(model) for model in models])]
+
+    config, other = small / 'small_test.py', small / 'small_test-other.py'
+    shutil.copy(config, other)
+    files = [tmp_path / name for name in ('a/best.pth', 'b/best.pth', 'b/last.pth')]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        shutil.copy(small / 'weights.pth', file)
+    first, second, third = [f'{config}={file}' for file in files]
+    assert names(config, config) == ['small', 'small (2)']
+    assert names(config, other) == ['small_test', 'small_test-other']
+    assert names(first, third, config) == ['small (best)', 'small (last)', 'small (random)']
+    assert names(first, second) == ['small (a/best)', 'small (b/best)']
+
+
+@pytest.mark.parametrize('seconds', ['-1', 'nan', 'inf', 'long'])
+def test_seconds_are_a_number(compare, seconds, capsys):
+    assert cli.parse_args(['compare', TINY, '--seconds', '0.5']).seconds == 0.5
+    with pytest.raises(SystemExit):
+        compare(TINY, '--seconds', seconds)
+    assert 'is not a number of seconds from 0 up' in capsys.readouterr().err
+
+
+def test_only_of_a_file_the_doctor_says_what_it_is(compare, tmp_path):
+    _, _, printed = compare(tmp_path)
+    assert 'no config and no name' in printed and 'mixformerv2 doctor' not in printed
 
 
 def test_a_distillation_is_the_tracker_that_it_ends_with():

@@ -115,7 +115,7 @@ def test_a_config_is_a_test_set(config, tmp_path):
 
 def test_data_that_cannot_be_scored_are_named(tmp_path):
     make_got10k(tmp_path / 'data', split='test')  # only the first box, as its server has the others
-    with pytest.raises(ValueError, match='lists 2 sequences and does not have the boxes of all'):
+    with pytest.raises(ValueError, match='GOT-10k_Test_000001 has 24 frames and 1 box'):
         open_test_set(tmp_path / 'data')
     with pytest.raises(FileNotFoundError, match='there is no .*nowhere, expected a test config or'):
         open_test_set(tmp_path / 'nowhere')

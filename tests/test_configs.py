@@ -92,7 +92,9 @@ def narrow(cfg: Config) -> Config:
     plain = dict(depth=1, embed_dims=24, num_heads=2, mlp_ratio=1.0)
     backbone.update(THIN.get(backbone.type, plain), init_cfg=None)
     if cfg.model.get('neck'):
-        cfg.model.neck.update(in_channels=backbone.widths[-1], out_channels=24)
+        cfg.model.neck.in_channels = backbone.get('widths', [24])[-1]
+    if cfg.model.get('neck', {}).get('out_channels'):
+        cfg.model.neck.out_channels = 24
     if cfg.model.backbone.type == 'FERMTViT':
         cfg.model.backbone.attention = 'A5'
     cfg.model.box_head.in_channels = 24

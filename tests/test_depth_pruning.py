@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmtrack.registry import MODELS
 from published import published_state_dict
+from small_family import small_member
 from stages import MICRO, small_stage
 from tools_loader import TOOLS, run_tool
 
@@ -158,6 +159,17 @@ def test_a_second_set_of_layers_needs_a_stage_of_its_own(rendered, tmp_path):
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type=DepthPruningHook, layers=[1], horizon=3)]
     with pytest.raises(ValueError, match=r'2 hooks DepthPruningHook, .* \[0, 3\] and \[1\]'):
         check_training(cfg)
+
+
+@pytest.mark.parametrize('name', ['fermt', 'mixformer-cvt', 'mvt'])
+def test_backbones_that_cannot_lose_blocks_are_refused(name):
+    model = small_member(name)
+    backbone = type(model.backbone).__name__
+    with pytest.raises(ValueError, match=f'{backbone} cannot lose blocks'):
+        model.remove_layers([0])
+    hook, cfg = DepthPruningHook(layers=[0], horizon=2), Config(dict(train_cfg=dict(max_epochs=4)))
+    with pytest.raises(ValueError, match=f'{backbone} cannot lose blocks.*without DepthPruning'):
+        hook.check_settings(model, cfg)
 
 
 def stage(data: Path, folder: Path, name: str, epochs: int = 4, **changes) -> Config:

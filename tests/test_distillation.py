@@ -287,7 +287,10 @@ def test_removal_renumbers_the_pairs(student):
         (dict(layer_pairs=[]), '0 pairs with a loss_feature'),
         (dict(distill_losses={}), 'distill_losses are'),
         (dict(distill_losses=dict(loss_other=dict(type='EdgeKLLoss'))), 'loss_other'),
-        (dict(teacher_checkpoint='nowhere.pth'), 'nowhere.pth does not exist'),
+        (
+            dict(teacher_checkpoint='nowhere.pth'),
+            'nowhere.pth does not exist .setting model.teacher_checkpoint.*convert_checkpoint.py',
+        ),
         (dict(teacher_checkpoint=None), 'set teacher_checkpoint'),
         (
             dict(losses=dict(loss_score=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True))),

@@ -215,7 +215,6 @@ class Direct(nn.Module):
     """Boxes of no distribution."""
 
     reads_search = False
-    direct = True
 
     def forward(self, features: Features) -> BoxPrediction:
         return BoxPrediction(features.tokens[:, 0, :4].sigmoid())

@@ -28,6 +28,7 @@ from small_family import (
 from small_tracker import on_videos
 
 from mmtrack_mixformerv2 import apis
+from mmtrack_mixformerv2.cli import main
 from mmtrack_mixformerv2.explain.recording import Recording
 from mmtrack_mixformerv2.explain.report import write_report
 from mmtrack_mixformerv2.models.device_predictor import DevicePredictor
@@ -41,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SEVERAL = [name for name in FAMILY if name.startswith('mix')]  # whose templates are refreshed
 WITHOUT_EDGES = {'mvt', 'fermt'}
-WITHOUT_SCORE = {'fermt-corner'}
+WITHOUT_SCORE = {'fermt-corner', 'fermt-corner-reweighted'}
 
 
 @pytest.fixture(scope='module')
@@ -170,6 +171,21 @@ def test_sequences_of_a_test_are_what_each_is_alone(name, members, videos, tmp_p
         assert np.ptp(rows[:, :2], axis=0).max() > 1  # the box moves
 
 
+def test_the_command_says_why_there_is_no_attention(tmp_path, capsys):
+    config, weights = write_small_member(tmp_path, 'mvt')
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f'{index}.png'), blotches(index))
+    model = ['--model', str(config), '--checkpoint', str(weights), '--init', '60,45,30,24']
+    out = str(tmp_path / 'report.html')
+    code = main(
+        ['report', str(tmp_path / '*.png'), *model, '--out', out, '--quiet', '--every', '1']
+    )
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert '0 with attention' in printed
+    assert 'No attention of test: its backbone, SiamMobileViT, does not give its' in printed
+
+
 def test_targets_have_states_and_a_report_says_where_there_is_no_attention(name, tmp_path):
     config, weights = write_small_member(tmp_path, name)
     tracker = apis.Tracker(str(config), str(weights))
@@ -188,8 +204,8 @@ def test_targets_have_states_and_a_report_says_where_there_is_no_attention(name,
         assert recording.explanations[0] and not recording.unexplained
     else:
         backbone = type(tracker.loop.predictor.network.model.backbone).__name__
-        assert f'{backbone} cannot tell its attention' in recording.unexplained[name]
-        assert f'{backbone} cannot tell its attention' in page
+        reason = f'its backbone, {backbone}, does not give its attention'
+        assert reason in recording.unexplained[name] and reason in page
     for result in recording.tracks[0].results[1:]:
         assert result.state is not None and 0 <= result.confidence <= 1
         if name not in WITHOUT_SCORE:  # nothing was calibrated: the confidence is the score

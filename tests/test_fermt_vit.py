@@ -147,6 +147,13 @@ def test_settings_that_do_not_fit_are_named():
         backbone('A2', 'A7')
     with pytest.raises(ValueError, match='depth=3'):
         backbone('A2', 'A5', depth=3)
+    for attention in ([['A2'], 'A2'], None):
+        with pytest.raises(ValueError, match='attention is .*expected one of A1, A2'):
+            backbone('A2', 'A2', attention=attention)
+    with pytest.raises(ValueError, match='patch_size=0, which is at least 1'):
+        backbone('A2', patch_size=0)
+    with pytest.raises(ValueError, match='num_heads=0'):
+        backbone('A2', num_heads=0)
     with pytest.raises(ValueError, match='never sees the template'):
         backbone('A1', 'A1')
     with pytest.raises(ValueError, match='patch_size=16'):
@@ -213,6 +220,8 @@ def small(cfg: Config) -> Config:
     cfg.model.backbone.update(embed_dims=32, num_heads=2, depth=2, mlp_ratio=1.0)
     cfg.model.backbone.attention = ['A2', 'A5']
     cfg.model.box_head.update(in_channels=32, channels=8)
+    if cfg.model.get('neck'):
+        cfg.model.neck.in_channels = 32
     return cfg
 
 
@@ -268,7 +277,7 @@ def trained(cfg: Config, samples: int = 2) -> dict[str, Tensor]:
 
 
 def test_mixformerv2_teaches_the_backbone_of_fermt(tmp_path):
-    """The teacher sees the one template as often as it needs; its 96 bins become 16."""
+    """The teacher sees the one template, and its 96 bins become 16."""
     cfg = small(read_config(str(CONFIGS / 'fermt' / 'fermt-corner_distill-mixformerv2.py')))
     teacher = read_config(cfg.model.teacher).model
     teacher.backbone.update(embed_dims=24, num_heads=2, depth=1, mlp_ratio=1.0)
@@ -295,6 +304,7 @@ ON_FOUR_SETS = '4xb32-300e_got10k-lasot-trackingnet-coco'
         ('fermt_4xb32-100e_got10k', 100, dict(loss_cls=1.0, loss_l1=0.0, loss_iou=2.0)),
         (f'fermt-corner_{ON_FOUR_SETS}', 300, dict(loss_l1=5.0, loss_iou=2.0)),
         ('fermt-corner_4xb32-100e_got10k', 100, dict(loss_l1=5.0, loss_iou=2.0)),
+        ('fermt-corner-reweighted_4xb32-100e_got10k', 100, dict(loss_l1=5.0, loss_iou=2.0)),
     ],
 )
 def test_training_configs_have_the_published_recipe(name, epochs, losses):
@@ -317,7 +327,7 @@ def test_training_configs_have_the_published_recipe(name, epochs, losses):
     assert len(data.datasets) == (4 if epochs == 300 else 1)
 
 
-@pytest.mark.parametrize('name', ['fermt', 'fermt-corner'])
+@pytest.mark.parametrize('name', ['fermt', 'fermt-corner', 'fermt-corner-reweighted'])
 def test_both_heads_train(name):
     losses = trained(small(Config.fromfile(CONFIGS / '_base_' / 'models' / f'{name}.py')))
     assert ('loss_cls' in losses) == (name == 'fermt')

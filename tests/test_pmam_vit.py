@@ -10,6 +10,7 @@ from mmtrack.registry import MODELS
 
 from mmtrack_mixformerv2.models import PMAMViT
 from mmtrack_mixformerv2.position import sincos_position_table
+from mmtrack_mixformerv2.structures import TemplateCache
 
 SMALL = dict(search_size=64, template_size=32, embed_dims=48, depth=3, num_heads=4, mlp_ratio=2.0)
 
@@ -153,6 +154,7 @@ def test_drop_path_only_in_training():
     [
         (dict(search_size=70), 'multiples of patch_size=16'),
         (dict(embed_dims=50), 'embed_dims=50 must be a multiple of 4 and of num_heads=4'),
+        (dict(patch_size=0), 'patch_size=0, which is at least 1'),
         (dict(mlp_ratio=[4, 1]), '2 entries for depth=3'),
         (dict(num_prediction_tokens=-1), 'num_prediction_tokens is -1'),
     ],
@@ -174,6 +176,8 @@ def test_wrong_crops_and_caches_are_refused():
         build(depth=2).encode_search(search, cache)
     with pytest.raises(ValueError, match='make it with encode_template of this very backbone'):
         model.encode_search(search[:1], cache)
+    with pytest.raises(ValueError, match=r'= \(0,\), expected .*of this very backbone'):
+        model.encode_search(search, TemplateCache([], [], maps=dict(tokens=search)))
 
 
 def test_registered_in_mmtrack():

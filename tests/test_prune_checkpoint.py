@@ -11,7 +11,7 @@ from mmengine.config import Config, DictAction
 from mmtrack.registry import MODELS
 from published import published_state_dict, save_published
 from shrinking import build, settings
-from tools_loader import load_tool, run_tool
+from tools_loader import TOOLS, load_tool, run_tool
 
 from mmtrack_mixformerv2.checkpoints import drop_layers, keep_layers, reduce_mlp
 from mmtrack_mixformerv2.engine import load_from_local
@@ -140,6 +140,23 @@ def test_what_cannot_be_done_is_refused_and_nothing_written(tmp_path, parent, ca
         capsys, parent, target, '--mlp-ratio', '4'
     )
     assert 'cannot be cut to 0' in fails(capsys, parent, target, '--mlp-ratio', '0.01')
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'system'),
+    [
+        ('fermt-tiny', 'FERMT with the centre head'),
+        ('mixformer-cvt-tiny', 'MixFormer'),
+        ('mvt-tiny', 'MVT'),
+    ],
+)
+@pytest.mark.parametrize('options', [['--drop', '0'], ['--mlp-ratio', '1']])
+def test_other_systems_are_refused_by_name(tmp_path, capsys, name, system, options):
+    target = tmp_path / 'small.pth'
+    message = fails(capsys, TOOLS.parent / f'weights/{name}_synthetic.pth', target, *options)
+    assert f'{name}_synthetic.pth holds {system}' in message
+    assert 'only the ViT of MixFormerV2 and MixViT' in message
     assert not target.exists()
 
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmtrack.registry import HOOKS
 from shrinking import build, loaded, settings
+from small_family import small_member
 from toy import write_config
 
 from mmtrack_mixformerv2.checkpoints import (
@@ -141,6 +142,14 @@ def test_weights_of_something_else_are_refused():
     for checkpoint, message in (([1], 'holds a list'), (dict(a=torch.ones(1)), 'convert_checkp')):
         with pytest.raises(ValueError, match=f'parent.pth .*{message}'):
             ShrinkParentHook().adapt(build(), checkpoint, source='parent.pth', resume=False)
+
+
+def test_a_parent_of_another_system_is_refused_by_name():
+    state = small_member('fermt').state_dict()
+    with pytest.raises(ValueError, match='make parent.pth fit .*holds FERMT .*MixFormerV2 and Mix'):
+        ShrinkParentHook('first').adapt(
+            build(depth=1), dict(state_dict=state), source='parent.pth', resume=False
+        )
 
 
 @pytest.mark.parametrize('hook', [dict(keep_layers='last'), dict(keep_layers=3), dict(mlp_units=1)])

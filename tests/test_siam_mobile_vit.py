@@ -7,6 +7,7 @@ import torch
 from mmengine.structures import InstanceData
 from mmtrack.registry import MODELS
 from mmtrack.structures import TrackDataSample
+from small_family import small_config
 from torch import Tensor, nn
 
 from mmtrack_mixformerv2.models import PixelCorrelationNeck, SiamMobileViT, TemplateSearchTracker
@@ -185,6 +186,40 @@ def test_a_few_steps_lower_the_loss_and_every_weight_trains():
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (
+            dict(neck=dict(template_tokens=9)),
+            'template_tokens=9, expected 4, .* of 32 pixels in SiamMobileViT',
+        ),
+        (
+            dict(score_head=dict(type='ScorePredictionModule', in_channels=24, num_heads=2)),
+            'ScorePredictionModule reads the tokens of the template, which PixelCorrelationNeck',
+        ),
+        (
+            dict(losses=dict(loss_edge=dict(type='EdgeDistributionLoss'))),
+            'loss_edge .* type CenterHead has none',
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_at_once(changes, message):
+    config = small_config('mvt')
+    config.merge_from_dict({'model': changes})
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(config.model)
+
+
+def test_a_neck_gets_the_template_of_any_backbone():
+    config = small_config('fermt')
+    tokens = (config.model.backbone.template_size // config.model.backbone.patch_size) ** 2
+    neck = dict(type='PixelCorrelationNeck', in_channels=24, out_channels=24)
+    config.merge_from_dict({'model': dict(neck=dict(neck, template_tokens=tokens))})
+    model = MODELS.build(config.model).eval()
+    inputs = dict(img=torch.rand(1, 1, 3, 32, 32), search_img=torch.rand(1, 1, 3, 64, 64))
+    assert model(inputs, mode='tensor').boxes.shape == (1, 4)
+
+
 def test_the_frozen_copy_has_no_batch_norm_behind_a_convolution():
     network = InferenceNetwork.of(small_tracker())
     generator = torch.Generator().manual_seed(4)

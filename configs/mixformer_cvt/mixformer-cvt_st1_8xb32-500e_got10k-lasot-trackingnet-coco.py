@@ -5,7 +5,9 @@
 # run:   bash tools/dist_train.sh \
 #            configs/mixformer_cvt/mixformer-cvt_st1_8xb32-500e_got10k-lasot-trackingnet-coco.py 8
 #
-# The first stage: all but the score prediction module.
+# The first stage: all but the score prediction module. Tested like this, the online template stays
+# a copy of the first; the published tracker without the module takes a new one at every interval,
+# whatever it shows.
 _base_ = [
     '../_base_/models/mixformer-cvt.py',
     '../_base_/datasets/got10k-lasot-trackingnet-coco_train.py',
@@ -20,7 +22,7 @@ model = dict(
             type='Pretrained', checkpoint='checkpoints/cvt-21-384-22k.pth', prefix='backbone.'
         )
     ),
-    score_head=None,  # so the online template stays a copy of the first
+    score_head=None,
     losses=dict(
         loss_l1=dict(type='mmdet.L1Loss', loss_weight=5.0),
         # As the released code since February 2023. The paper, and the code before, have GIoU:

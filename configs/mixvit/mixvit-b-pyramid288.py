@@ -4,7 +4,9 @@
 #        released MixViT-B that convert_checkpoint.py writes there does as well
 # run:   bash tools/dist_train.sh configs/mixvit/mixvit-b-pyramid288.py 8
 #
-# The first stage of MixViT, which is all that a teacher needs.
+# The first stage of MixViT, which is all that a teacher needs. Tested without scores, it keeps the
+# first template; the published tracker without the score prediction module takes a new online
+# template at every interval, whatever it shows.
 _base_ = [
     '../_base_/models/mixvit-b.py',
     '../_base_/datasets/got10k-lasot-trackingnet-coco_train.py',

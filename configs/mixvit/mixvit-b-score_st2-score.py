@@ -3,7 +3,8 @@
 # run:   bash tools/dist_train.sh configs/mixvit/mixvit-b-score_st2-score.py 8
 #
 # The second stage of MixViT: the score prediction module alone, on positive and negative samples
-# and their true boxes; everything else stays bit for bit.
+# and their true boxes; everything else stays bit for bit. Published: drop path stays active in this
+# stage; here it does not, since parts that do not train are in evaluation mode.
 _base_ = [
     '../_base_/models/mixvit-b_score.py',
     '../_base_/datasets/got10k-lasot-trackingnet-coco_score_train.py',

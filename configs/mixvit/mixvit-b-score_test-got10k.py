@@ -5,7 +5,7 @@
 #            checkpoints/mixvit-b-score-got.pth
 #
 # Weights trained on GOT-10k alone, `mixformer_vit_base_online_got`.
-# The authors print no figure of this model here.
+# Quoted by another paper, none by the authors: AO 72.5, SR 0.5 82.4, SR 0.75 69.9.
 _base_ = [
     '../_base_/models/mixvit-b_score.py',
     '../_base_/datasets/got10k_test.py',

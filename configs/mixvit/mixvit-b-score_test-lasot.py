@@ -5,7 +5,8 @@
 # run:   python tools/test.py configs/mixvit/mixvit-b-score_test-lasot.py \
 #            checkpoints/mixvit-b-score.pth
 #
-# Published: AUC 69.6 (paper of MixFormerV2).
+# Published: AUC 69.6 (paper of MixFormerV2). Quoted by another paper: normalised precision 79.9,
+# precision 75.9.
 _base_ = [
     '../_base_/models/mixvit-b_score.py',
     '../_base_/datasets/lasot_test.py',

@@ -4,7 +4,7 @@
 # run:   python tools/test.py configs/mixvit/mixvit-b-score_test-trackingnet.py \
 #            checkpoints/mixvit-b-score.pth
 #
-# The authors print no figure of this model here.
+# Quoted by another paper, none by the authors: AUC 83.5, normalised precision 88.3, precision 82.0.
 _base_ = [
     '../_base_/models/mixvit-b_score.py',
     '../_base_/datasets/trackingnet_test.py',

@@ -5,7 +5,8 @@
 # run:   bash tools/dist_train.sh configs/mixvit/mixvit-l-pyramid384.py 8
 #
 # The first stage of MixViT, which is all that a teacher needs. Its 96 bins are those of the
-# released MixFormerV2-B and -S.
+# released MixFormerV2-B and -S. Tested without scores, it keeps the first template, as
+# mixvit-b-pyramid288.py says.
 _base_ = [
     '../_base_/models/mixvit-l.py',
     '../_base_/datasets/got10k-lasot-trackingnet-coco_train.py',

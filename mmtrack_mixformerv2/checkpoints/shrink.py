@@ -17,13 +17,34 @@ import torch
 from torch import Tensor
 
 from ..position import sincos_position_table
+from .naming import name_weights
+from .systems import MAE_VIT, MIXFORMERV2, MIXVIT
 
 StateDict = Mapping[str, Tensor]
 
 # How the hidden units of an MLP that stay are chosen.
 UNITS = ('first', 'norm')
 
+# Whose blocks are those of PMAMViT.
+_PRUNABLE = (MIXFORMERV2, MIXVIT, MAE_VIT)
+
 _BLOCK = re.compile(r'backbone\.blocks\.(\d+)\.(.+)')
+
+
+def check_prunable(state: StateDict, source: str = 'the weights') -> None:
+    """Refuse, by its name, a system whose layers do not have one design and width.
+
+    Weights of an unknown system pass, so that trackers of one's own can be cut down.
+
+    Raises:
+        ValueError: If these are weights of such a system.
+    """
+    found = name_weights(state)
+    if found is not None and found.converted and found.system not in _PRUNABLE:
+        raise ValueError(
+            f'{source} holds {found.title}; only the ViT of MixFormerV2 and MixViT can be cut '
+            'down. Train a smaller model instead.'
+        )
 
 
 def depth_of(state: StateDict) -> int:
@@ -35,8 +56,8 @@ def depth_of(state: StateDict) -> int:
     found = sorted({int(match[1]) for match in map(_BLOCK.fullmatch, state) if match})
     if not found:
         raise ValueError(
-            'the weights have no backbone.blocks.0, .1, ...; expected those of a tracker of this '
-            'toolbox. Convert published files first, with '
+            'the weights have no backbone.blocks.0, .1, ...; expected those of MixFormerV2 or '
+            'MixViT under the names of this toolbox. Convert published files first, with '
             'tools/model_converters/convert_checkpoint.py.'
         )
     if found != list(range(len(found))):

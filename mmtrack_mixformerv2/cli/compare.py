@@ -1,4 +1,4 @@
-"""``mixformerv2 compare``: models side by side: size, speed on this machine, and accuracy.
+"""Models side by side: size, speed on this machine, and accuracy.
 
 Each MODEL is
   NAME                of the model zoo (mixformerv2 download --list), with its weights
@@ -6,7 +6,8 @@ Each MODEL is
   CONFIG.py=FILE.pth  a config with a checkpoint; NAME=FILE.pth replaces the weights of the zoo
 
 All of them track the same frames on every backend in turns, so that what else the machine does hits
-them alike; then each tracks the data set. A table (Markdown, CSV, JSON) and a picture are written.
+them alike. Then, with --data, one after the other tracks the data set on the first of the backends.
+A table (Markdown, CSV, JSON) and a picture are written.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..command_line import add_clip_options, at_least
+from ..command_line import add_clip_options, at_least, seconds
+from . import explain
 
 if TYPE_CHECKING:
     from ..comparison.side_by_side import SideBySide
@@ -35,8 +37,10 @@ EPILOG = """examples:
   mixformerv2 compare mixformerv2-tiny my_test.py=my.pth \\
       --data configs/mixformerv2/mixformerv2-b_test-lasot.py --out work_dirs/lasot
 
-Ctrl-C (or SIGTERM) ends it, and what was measured is kept. Exit codes: 0 all was measured, 1 an
-error, 2 wrong options, 130 Ctrl-C.
+Ctrl-C (or SIGTERM) or an error ends it, and what was measured is kept. Exit codes: 0 all that was
+asked for was measured; 1 an error, or cells are empty (the table says why): a backend that is not
+installed or does not run a model, with --published a model that nobody published, with --data a
+model with random weights; 2 wrong options; 130 Ctrl-C.
 """
 BACKENDS = ('torch', 'onnxruntime', 'openvino')
 _INTERRUPTED = 130
@@ -50,8 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--data',
         metavar='DATA',
-        help='also measure accuracy: the data set of a test config, or a folder of annotated '
-        "sequences (a groundtruth.txt with each; GOT-10k's layout with its info file)",
+        help='also measure accuracy, one model after the other on the first of the backends: the '
+        'data set of a test config, or a folder of annotated sequences (a groundtruth.txt with '
+        "each; GOT-10k's layout with its info file)",
     )
     add(
         '--out',
@@ -61,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for comparison.md, .csv, .json, .png and .svg; those of an earlier call are '
         'replaced (default work_dirs/compare)',
     )
-    add('--quiet', action='store_true', help='no progress bars')
+    add('--quiet', action='store_true', help='no progress bars, which only a terminal gets')
     _add_speed(parser.add_argument_group('speed').add_argument)
 
 
@@ -74,13 +79,14 @@ def _add_speed(add: Any) -> None:
         metavar='NAME',
         help=f'of {", ".join(BACKENDS)} (default torch); a column for each',
     )
-    add('--published', action='store_true', help="also the forward of the authors' own trackers")
+    add('--published', action='store_true', help='also the published forward of each backbone')
     add(
         '--seconds',
-        type=at_least(0),
+        type=seconds,
         default=20,
         metavar='N',
-        help='for each model (default 20); at least three rounds',
+        help='measure each model for N seconds, all backends together (default 20); fractions '
+        'may be given; at least three rounds',
     )
     add('--threads', type=at_least(1), metavar='N', help="of the CPU (default: torch's)")
     add_clip_options(add)
@@ -90,9 +96,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and write; gives the exit code."""
     if args.init is not None and args.clip is None:
         raise ValueError('--init goes with --clip; rendered frames have annotations')
-    from ..files import check_folder
-
-    check_folder(args.out)  # before the work
+    _make_folder(args.out)  # before the work
     from .. import register
 
     register()
@@ -100,47 +104,72 @@ def run(args: argparse.Namespace) -> int:
 
     from ..benchmark.speed.clip import choose_clip
     from ..comparison.entries import find_entries
-    from ..comparison.side_by_side import SideBySide
+    from ..comparison.side_by_side import NOT_MEASURED, SideBySide
     from ..comparison.test_sets import open_test_set
 
     entries = find_entries(args.models)
     test_set = None if args.data is None else open_test_set(args.data)
-    for entry in entries:
-        for reason in entry.missing.values():
-            print(f'note: {entry.name}: {reason}', file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         clip = choose_clip(args.clip, args.init, Path(folder, 'clip'), tuple(args.size))
         side_by_side = SideBySide(
             entries,
             args.backends,
             published=args.published,
+            accuracy=test_set is not None,
             threads=args.threads or torch.get_num_threads(),
             clip=clip,
             folder=Path(folder),
             progress=not args.quiet,
         )
+        for row in side_by_side.rows:
+            for column, reason in row.missing.items():
+                if reason != NOT_MEASURED:
+                    print(f'note: {row.entry.name}, no {column}: {reason}', file=sys.stderr)
         return _measure(args, side_by_side, test_set)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'no files can be made in {folder} ({error.strerror}); give another folder (--out)'
+        ) from error
 
 
 def _measure(args: argparse.Namespace, models: SideBySide, test_set: TestSet | None) -> int:
     """Measure one thing after the other, and write after each; gives the exit code."""
-    code, ended = 0, 'everything was measured'
     earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         models.measure_speed(args.seconds)
         if test_set is not None:
+            _write(args, models, test_set, 'it still runs')
             for _ in models.measure_accuracy(test_set):
                 _write(args, models, test_set, 'it still runs')
+        empty = models.empty_cells()
+        code, ended = (1, f'all but {empty}') if empty else (0, 'everything was measured')
     except KeyboardInterrupt:
         if not any(row.speeds for row in models.rows):
             raise
         code, ended = _INTERRUPTED, 'it was interrupted'
+    except Exception as error:
+        if any(row.speeds for row in models.rows):
+            _finish(args, models, test_set, f'it failed: {explain(error)}')
+        raise
     finally:
         signal.signal(signal.SIGTERM, earlier)
+    _finish(args, models, test_set, ended)
+    return code
+
+
+def _finish(
+    args: argparse.Namespace, models: SideBySide, test_set: TestSet | None, ended: str
+) -> None:
     paths = _write(args, models, test_set, ended)
     print(paths[0].read_text(encoding='utf-8'))
     print('written: ' + ', '.join(map(str, paths)))
-    return code
 
 
 def _write(

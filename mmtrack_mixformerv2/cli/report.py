@@ -199,6 +199,8 @@ def _write(
     )
     explained = len({frame for one in recording.explanations for frame in one})
     _report(path, recording.album.count, len(recording.album.pictures), explained)
+    for line in unexplained:
+        print(line)
 
 
 def _show_results(

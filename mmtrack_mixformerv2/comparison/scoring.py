@@ -57,10 +57,12 @@ def measure_tracker(
         dataset: In test mode.
         scorer: As :func:`~.test_sets.build_test_set` makes it.
         name: What to call the tracker; by default its ``name``.
-        progress: Whether to show a bar.
+        progress: Whether to show a bar, on a terminal.
     """
     record, table = TrackRecord(name or tracker.name), SequenceTable(dataset)
-    bar = tqdm(total=len(dataset), desc=record.name, unit='frame', disable=not progress)
+    bar = tqdm(
+        total=len(dataset), desc=record.name, unit='frame', disable=None if progress else True
+    )
     with bar:
         for video, sequence in enumerate(table):
             boxes = []
@@ -100,7 +102,7 @@ def measure_speed(
     sequence = SequenceTable(dataset)[0]
     images = [read_frame(path)[..., ::-1] for path in sequence.frames[:frames]]
     box = sequence.boxes_xywh[0]
-    bar = tqdm(total=rounds * len(trackers), desc='speed', unit='run')
+    bar = tqdm(total=rounds * len(trackers), desc='speed', unit='run', disable=None)
 
     def run(tracker: Any) -> Timing:
         state = tracker.init(images[0], box)

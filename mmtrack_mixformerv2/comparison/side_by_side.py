@@ -31,7 +31,7 @@ from .test_sets import TestSet
 
 ACCURACY = 'accuracy'
 _FRAMES = 3  # of a turn
-_NOT_MEASURED = 'it was interrupted before that was measured'
+NOT_MEASURED = 'this was written before it was measured'
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Row:
     Attributes:
         entry: The model.
         speeds: Of the whole step of a frame, by the name of the backend; ``'published'`` is the
-            published forward, in torch.
+            published forward, in torch, and what the others are compared to.
         metrics: Of the data set, in percent.
-        missing: Why there is nothing, by the name of the backend or ``'accuracy'``.
+        missing: Why there is nothing yet, by the name of the backend or ``'accuracy'``.
     """
 
     entry: Entry
@@ -60,10 +60,11 @@ class SideBySide:
         backends: Keys of :data:`~..deployment.backends.DTYPES`. One that is not installed, or that
             cannot run a model, is noted in ``missing``.
         published: Whether the published forward of each runs, too.
+        accuracy: Whether how well they track is wanted.
         threads: Of the CPU, for all backends alike.
         clip: What is tracked for the speed.
         folder: For models that are exported, as long as they run.
-        progress: Whether to show bars.
+        progress: Whether to show bars, on a terminal.
 
     Attributes:
         rows: One for each model.
@@ -73,6 +74,7 @@ class SideBySide:
     Raises:
         FileNotFoundError: If a checkpoint does not exist.
         ValueError: If one does not fit its config.
+        RuntimeError: If nothing that is wanted can run here.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class SideBySide:
         backends: Sequence[str],
         *,
         published: bool,
+        accuracy: bool,
         threads: int,
         clip: Clip,
         folder: Path,
@@ -88,19 +91,27 @@ class SideBySide:
     ) -> None:
         use_threads(threads)
         self.clip, self.progress = clip, progress
+        self._no_bar = None if progress else True  # None: where stderr is no terminal
         contenders = {PUBLISHED.backend: PUBLISHED} if published else {}
         contenders |= {name: Contender(name) for name in dict.fromkeys(backends)}
         self.columns = list(contenders)
-        self.rows = [Row(entry, missing=dict(entry.missing)) for entry in entries]
+        wanted = [*self.columns, *([ACCURACY] if accuracy else [])]
+        self.rows = [Row(entry, missing=dict.fromkeys(wanted, NOT_MEASURED)) for entry in entries]
+        for row in self.rows:
+            if accuracy and row.entry.untrained:
+                row.missing[ACCURACY] = row.entry.untrained
         # All of them before any is exported: what is wrong with a checkpoint is to show at once.
         models = [build_model(entry.config, entry.checkpoint) for entry in entries]
         usable = self._installed(contenders)
         self.machine = describe(models[0].data_preprocessor.mean.device, usable.values())
         self._loops: list[dict[str, SequenceTracker]] = []
-        bar = tqdm(models, desc='prepare', unit='model', disable=not progress)
+        bar = tqdm(models, desc='prepare', unit='model', disable=self._no_bar)
         for number, model in enumerate(bar):
             loops = self._open(model, usable, folder / str(number), self.rows[number], threads)
             self._loops.append(loops)
+        if not any(self._loops):
+            reasons = dict.fromkeys(row.missing[name] for row in self.rows for name in self.columns)
+            raise RuntimeError('nothing can be measured: ' + '\n'.join(reasons))
         self._work = [
             {name: count_work(model, contenders[name]) for name in loops}
             for model, loops in zip(models, self._loops)
@@ -120,9 +131,9 @@ class SideBySide:
             for number, loops in enumerate(self._loops):
                 for name, loop in loops.items():
                     self._runs[number, name] = FrameRun(loop, self.clip, _FRAMES)
-            total = seconds * len(self.rows)
+            total = seconds * sum(map(bool, self._loops))
             form = '{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s'
-            bar = tqdm(desc='speed', total=total, bar_format=form, disable=not self.progress)
+            bar = tqdm(desc='speed', total=total, bar_format=form, disable=self._no_bar)
             with bar:
                 runs = {key: _watched(run, bar, total) for key, run in self._runs.items()}
                 take_turns(runs, total, min_rounds)
@@ -139,20 +150,26 @@ class SideBySide:
             The row of each, when it is finished.
         """
         dataset, new_scorer = test_set
-        waiting = [i for i, row in enumerate(self.rows) if ACCURACY not in row.missing]
-        for number in waiting:
-            self.rows[number].missing[ACCURACY] = _NOT_MEASURED
-        for number in waiting:
-            row, name = self.rows[number], self.rows[number].entry.name
+        for number, row in enumerate(self.rows):
+            if row.entry.untrained:
+                continue
             loops = {n: one for n, one in self._loops[number].items() if n != PUBLISHED.backend}
             if not loops:
                 row.missing[ACCURACY] = 'none of the backends runs it'
                 continue
             loop = next(iter(loops.values()))
-            record = measure_tracker(loop, dataset, new_scorer(), name, self.progress)
+            record = measure_tracker(loop, dataset, new_scorer(), row.entry.name, self.progress)
             row.metrics = {k.rpartition('/')[2]: v for k, v in record.metrics.items()}
             del row.missing[ACCURACY]
             yield row
+
+    def empty_cells(self) -> str:
+        """What was wanted and is not there, in words."""
+        cells: dict[str, list[str]] = {}
+        for row in self.rows:
+            for column in row.missing:
+                cells.setdefault(column, []).append(row.entry.name)
+        return '; '.join(f'{column} of {", ".join(names)}' for column, names in cells.items())
 
     def _installed(self, contenders: dict[str, Contender]) -> dict[str, Contender]:
         """Those that can run here; the others are noted in every row."""
@@ -184,7 +201,7 @@ class SideBySide:
             row.missing.update({one.backend: str(error) for one in wanted})
         loops = {}
         for name, contender in contenders.items():
-            if name not in row.missing:
+            if row.missing[name] == NOT_MEASURED:
                 try:
                     loops[name] = open_loop(model, contender, exported.get(contender), threads)
                 except ValueError as error:  # nobody has published such a tracker
@@ -196,9 +213,9 @@ class SideBySide:
         for number, row in enumerate(self.rows):
             runs = {name: self._runs.get((number, name)) for name in self._loops[number]}
             done = {name: run for name, run in runs.items() if run is not None and run.turns}
-            row.missing.update({name: _NOT_MEASURED for name in runs if name not in done})
             for name, run in done.items():
-                reference = done.get(PUBLISHED.backend, run)
+                del row.missing[name]
+                reference = done.get(PUBLISHED.backend)
                 row.speeds[name] = summarize(run, reference, self._work[number][name])
 
 

@@ -22,14 +22,30 @@ multiply-adds: of matrix products and convolutions for a frame, templates cached
 multiplication and an addition. frames/s: one over the median time of the whole step, from the
 decoded frame to the box, measured in turns with all the others; decoding comes on top."""
 _PUBLISHED_LEGEND = """\
-published: the forward of the authors' tracker on the same weights; (1.50x) is how many times as
-fast as that the step is."""
-_METRIC_LEGEND = 'Metrics are in percent.'
+published: the published forward of its backbone, on the same weights.
+(1.50x): median over the turns of how many times as fast; load that comes and goes hits both sides
+of a turn alike, so it can differ from the quotient of the columns."""
+_METRIC_LEGEND = 'Metrics are in percent, measured one model after the other on the first backend.'
+# Of the numbers in the JSON file.
+UNITS = {
+    'multiply_adds': 'products and their sums, for a frame',
+    'median, p95, mean, parts, decode': 'ms, for a frame',
+    'network_speedup, speedup': 'times as fast as published',
+    'network_share, ceiling_share': 'part of 1',
+    'gflops': '1e9 products and sums per second',
+    'box_difference': 'pixels of the search crop, to published',
+    'metrics': '%',
+}
 
 
 def metric_names(rows: Sequence[Row]) -> list[str]:
     """Names of all metrics, the one that papers compare by first."""
     return list(dict.fromkeys(name for row in rows for name in row.metrics))
+
+
+def millions(row: Row) -> str:
+    """Parameters of a model, for people."""
+    return f'{row.entry.parameters / 1e6:.2f} M'
 
 
 def render_markdown(rows: Sequence[Row], columns: Sequence[str], about: Mapping[str, Any]) -> str:
@@ -52,10 +68,10 @@ def render_markdown(rows: Sequence[Row], columns: Sequence[str], about: Mapping[
     cells = [
         [
             row.entry.name,
-            'random' if row.entry.checkpoint is None else 'given',
-            f'{row.entry.parameters / 1e6:.2f} M',
+            row.entry.weights,
+            millions(row),
             f'{row.entry.multiply_adds / 1e9:.2f} G',
-            *(_speed(row, name, columns) for name in columns),
+            *(_speed(row, name) for name in columns),
             *(f'{row.metrics[name]:.1f}' if name in row.metrics else '' for name in metrics),
         ]
         for row in rows
@@ -81,20 +97,19 @@ def render_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
         for name in columns:
             speed = row.speeds.get(name)
             cells.append(speed and f'{speed.frames_per_second:.2f}')
-            compared = speed and PUBLISHED.backend in row.speeds
-            cells.append(f'{speed.speedup:.3f}' if compared else None)
+            cells.append(speed and speed.speedup and f'{speed.speedup:.3f}')
         writer.writerow(cells + [row.metrics.get(name) for name in metrics])
     return file.getvalue()
 
 
 def as_document(rows: Sequence[Row], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything, in plain values."""
+    """Everything, in plain values; what is compared to the published forward is None without it."""
     models = []
     for row in rows:
-        entry = {k: v for k, v in vars(row.entry).items() if k not in ('config', 'missing')}
+        entry = {k: v for k, v in vars(row.entry).items() if k not in ('config', 'untrained')}
         measured = {name: asdict(speed) for name, speed in row.speeds.items()}
         models.append({**entry, 'speeds': measured, 'metrics': row.metrics, 'missing': row.missing})
-    return {'about': dict(about), 'models': models}
+    return {'about': dict(about), 'units': UNITS, 'models': models}
 
 
 def write_tables(
@@ -116,13 +131,12 @@ def write_tables(
     return paths
 
 
-def _speed(row: Row, name: str, columns: Sequence[str]) -> str:
+def _speed(row: Row, name: str) -> str:
     if name not in row.speeds:
         return ''
     speed = row.speeds[name]
-    ratio = ''
-    if name != PUBLISHED.backend and PUBLISHED.backend in row.speeds:
-        ratio = f' ({speed.speedup:.2f}x)'
+    compared = name != PUBLISHED.backend and speed.speedup is not None
+    ratio = f' ({speed.speedup:.2f}x)' if compared else ''
     return f'{speed.frames_per_second:.1f}{ratio}'
 
 

@@ -51,11 +51,15 @@ def open_test_set(source: str | Path) -> TestSet:
             f'there is no {path}, expected a test config or a folder of sequences'
         )
     table = SequenceTable(test_set[0])
-    if not len(table) or not all(sequence.annotated for sequence in table):
-        raise ValueError(
-            f'{path} lists {len(table)} sequences and does not have the boxes of all of their '
-            'frames, without which nothing can be scored; take others'
-        )
+    if not len(table):
+        raise ValueError(f'{path} lists no sequence; take other data')
+    for sequence in table:
+        if not sequence.annotated:
+            raise ValueError(
+                f'{path}: {sequence.name} has {len(sequence)} frames and '
+                f'{len(sequence.boxes_xywh)} box, and without a box for each nothing can be '
+                'scored; take other data'
+            )
     return test_set
 
 

@@ -106,7 +106,7 @@ def find_sequences(root: str | Path, problems: list[str] | None = None) -> list[
     if not found and problems is None:
         raise ValueError(
             f'{root} has no sequence: expected folders with frames and a {ANNOTATION}, of lines '
-            'x,y,width,height for each frame or the first one'
+            'x,y,width,height'
         )
     return found
 

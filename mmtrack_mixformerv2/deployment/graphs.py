@@ -117,8 +117,8 @@ def check_exportable(model: nn.Module) -> None:
         raise NotExportable(
             f'{type(model).__name__} with the backbone {type(backbone).__name__} cannot be '
             f'exported: it lacks {" and ".join(missing) or "apply_heads"}. The two graphs are made '
-            'of a TemplateSearchTracker, whose backbone encodes templates and search region apart, '
-            'as PMAMViT does.'
+            'of a tracker that encodes templates and search region apart: MixFormerV2, MixViT, '
+            'MixFormer (CvT), MVT, FERMT, or one that is built as they are.'
         )
 
 

@@ -64,6 +64,11 @@ def missing_file(name: str, path: str) -> str:
     """Message about a file that does not exist, and what makes it."""
     config = which_config_makes(path)
     how = f'; run: python tools/train.py {config}' if config else ''
+    if step_of(path) is None:  # no checkpoint of a training
+        how = (
+            '; download the published weights and convert them with '
+            'tools/model_converters/convert_checkpoint.py, or name another file'
+        )
     return f'the checkpoint file {path} does not exist (setting {name}){how}'
 
 

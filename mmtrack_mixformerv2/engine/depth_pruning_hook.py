@@ -85,8 +85,8 @@ class DepthPruningHook(CheckpointAdapterHook):
         """Compare the settings with the model and with the length of the training.
 
         Raises:
-            ValueError: If a layer does not exist or is compared with the teacher, or the training
-                ends before the layers are gone.
+            ValueError: If the backbone cannot lose layers, one does not exist or is compared with
+                the teacher, or the training ends before the layers are gone.
         """
         hooks = pruning_hooks(cfg)
         if len(hooks) > 1:
@@ -104,7 +104,7 @@ class DepthPruningHook(CheckpointAdapterHook):
         self._check(model, length if self.by_epoch else _iterations(cfg))
 
     def _check(self, model: nn.Module, length: int | None) -> None:
-        depth = len(model.backbone.blocks)
+        depth = _depth_of(model)
         if self.layers[0] < 0 or self.layers[-1] >= depth or len(self.layers) >= depth:
             raise ValueError(
                 f'DepthPruningHook is to remove the layers {self.layers} of a model with {depth}: '
@@ -117,8 +117,7 @@ class DepthPruningHook(CheckpointAdapterHook):
                 f'(horizon={self.horizon}, offset={self.offset}), but the training has {length}: '
                 'train longer, or set a smaller horizon.'
             )
-        if hasattr(model, 'check_removal'):
-            model.check_removal(self.layers)
+        model.check_removal(self.layers)
 
     def adapt(self, model: nn.Module, checkpoint: dict, *, source: str, resume: bool) -> str | None:
         """Remove the layers from a model if the checkpoint to go on from has none of them."""
@@ -138,7 +137,7 @@ class DepthPruningHook(CheckpointAdapterHook):
         """Check the settings and remember the depth."""
         model = bare_model(runner.model)
         if self._depth is None:  # a runner may go on with a test, or train again
-            self._depth = len(model.backbone.blocks)
+            self._depth = _depth_of(model)
         if isinstance(runner._train_loop, BaseLoop) and not self._is_removed(runner):
             self._check(model, runner.max_epochs if self.by_epoch else runner.max_iters)
 
@@ -218,6 +217,12 @@ class DepthPruningHook(CheckpointAdapterHook):
         if isinstance(runner._train_loop, BaseLoop):
             _forget(runner, params)
             _wrap_again(runner)
+
+
+def _depth_of(model: nn.Module) -> int:
+    """Layers of a model that can lose some; raises a ValueError for another."""
+    model.check_removal(())
+    return len(model.backbone.blocks)
 
 
 def pruning_hooks(cfg: Config) -> list[dict]:

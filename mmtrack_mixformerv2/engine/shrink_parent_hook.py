@@ -12,6 +12,7 @@ from ..checkpoints.publish import FIXED_TABLES
 from ..checkpoints.shrink import (
     UNITS,
     StateDict,
+    check_prunable,
     depth_of,
     first_layers,
     fit_position_tables,
@@ -59,13 +60,15 @@ class ShrinkParentHook(CheckpointAdapterHook):
         """Replace the weights in a checkpoint to start from by those that fit the model.
 
         Raises:
-            ValueError: If there are other than the model's number of layers to start with, or an
-                MLP or the width of the tokens of the model is not among those of the parent.
+            ValueError: If the parent is a system other than MixFormerV2 and MixViT, there are other
+                than the model's number of layers to start with, or an MLP or the width of the
+                tokens of the model is not among those of the parent.
         """
         if resume:
             return None
         state = bare_weights(checkpoint, source)
         try:
+            check_prunable(state, 'it')
             fitted, done = self._shrink(state, model.state_dict())
         except ValueError as error:
             raise ValueError(

@@ -162,8 +162,8 @@ def _network_of(loop: SequenceTracker) -> InferenceNetwork:
         )
     if not hasattr(network.model.backbone, 'explain_search'):
         raise TypeError(
-            f'{type(network.model.backbone).__name__} cannot tell its attention, expected a '
-            'backbone with explain_search, as PMAMViT.'
+            f'its backbone, {type(network.model.backbone).__name__}, does not give its attention; '
+            'that of MixFormerV2 and MixViT does.'
         )
     if network.model.training:
         raise ValueError(

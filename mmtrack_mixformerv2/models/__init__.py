@@ -18,10 +18,11 @@ from .losses import (
     EdgeKLLoss,
     FeatureMimickingLoss,
 )
-from .necks import PixelCorrelationNeck
+from .necks import AttentionReweightingNeck, PixelCorrelationNeck
 from .tracker import TemplateSearchTracker
 
 __all__ = [
+    'AttentionReweightingNeck',
     'CenterFocalLoss',
     'CenterHead',
     'CornerHead',

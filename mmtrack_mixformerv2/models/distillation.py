@@ -14,6 +14,7 @@ from mmengine.runner import CheckpointLoader
 from mmtrack.registry import MODELS
 from torch import Tensor, nn
 
+from ..engine.chain import missing_file
 from ..engine.depth_pruning_hook import pruning_hooks, type_name
 from ..engine.strict_load_hook import bare_weights, load_whole
 from ..structures import BoxPrediction, Features, TemplateCache
@@ -99,7 +100,11 @@ class FrozenTeacher:
         if not checkpoint:
             raise ValueError('the teacher has no weights: set teacher_checkpoint')
         source = f'the teacher_checkpoint {checkpoint}'
-        loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', logger='silent')
+        try:
+            loaded = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', logger='silent')
+        except FileNotFoundError as error:
+            message = missing_file('model.teacher_checkpoint', str(checkpoint))
+            raise FileNotFoundError(message) from error
         weights = {
             name: value
             for name, value in bare_weights(loaded, source).items()
@@ -273,7 +278,8 @@ class DistillationSOT(TemplateSearchTracker):
         super().remove_layers(layers)
 
     def check_removal(self, layers: Sequence[int]) -> None:
-        """Refuse to remove a layer that the teacher's features are compared with."""
+        """Refuse, too, to remove a layer that the teacher's features are compared with."""
+        super().check_removal(layers)
         if used := sorted(set(layers) & {own for own, _ in self.layer_pairs}):
             raise ValueError(
                 f"layer_pairs {self.layer_pairs} compares the student's layers {used}, which are "

@@ -87,6 +87,8 @@ class InferenceNetwork(nn.Module):
         model = copy.deepcopy(self.model).eval().requires_grad_(False)
         model.losses, model.auxiliary = nn.ModuleDict(), None
         fuse_conv_bn(model)
+        if self.device.type == 'cpu':  # maps of tokens have their channels last already
+            model.to(memory_format=torch.channels_last)
         scaled = dtype == 'float32' and hasattr(model.backbone, 'fold_scaling')
         if scaled:
             preprocessor = model.data_preprocessor

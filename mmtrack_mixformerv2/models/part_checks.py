@@ -19,7 +19,7 @@ def gives_map(head: nn.Module) -> bool:
 
 def gives_edges(head: nn.Module) -> bool:
     """Whether a box head gives distributions of the edges."""
-    return not (gives_map(head) or getattr(head, 'direct', False))
+    return getattr(head, 'gives_edges', False)
 
 
 def why_no_edges(head: nn.Module) -> str:
@@ -37,6 +37,7 @@ def check_parts(model: nn.Module, settings: TrackingSettings) -> None:
     width, source = model.backbone.embed_dims, 'the embed_dims of the backbone'
     if model.neck is not None:
         _check_width(model.neck, width, source)
+        _check_template(model)
         width, source = model.neck.out_channels, 'the out_channels of the neck'
     for head in model.heads:
         _check_width(head, width, source)
@@ -60,6 +61,23 @@ def _check_width(part: nn.Module, width: int, source: str) -> None:
         raise ValueError(
             f'{type(part).__name__} has in_channels={part.in_channels}, expected {width}, {source}.'
         )
+
+
+def _check_template(model: nn.Module) -> None:
+    """The template's tokens that the neck reads, and those that it leaves to the heads."""
+    neck, backbone = model.neck, model.backbone
+    wanted, count = getattr(neck, 'template_tokens', None), backbone.num_template_tokens
+    if None not in (wanted, count) and wanted != count:
+        raise ValueError(
+            f'{type(neck).__name__} has template_tokens={wanted}, expected {count}, the tokens of '
+            f'a template of {backbone.template_size} pixels in {type(backbone).__name__}.'
+        )
+    for head in model.heads:
+        if getattr(head, 'reads_template', False) and not getattr(neck, 'gives_template', False):
+            raise ValueError(
+                f'{type(head).__name__} reads the tokens of the template, which '
+                f'{type(neck).__name__} does not hand on; leave one of the two out.'
+            )
 
 
 def check_losses(model: nn.Module) -> None:

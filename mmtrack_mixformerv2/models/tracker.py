@@ -91,7 +91,7 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         check_parts(self, settings)
         check_losses(self)
         self._freeze()
-        if any(getattr(head, 'reads_template', False) for head in self.heads):
+        if any(getattr(part, 'reads_template', False) for part in (self.neck, *self.heads)):
             self.backbone.keep_template_output = True
         self.loop = SequenceTracker(TorchPredictor(InferenceNetwork.of(self)), settings)
         self._running: dict[int, SequenceState] = {}  # by video; see predict_ope
@@ -120,8 +120,12 @@ class TemplateSearchTracker(BaseSingleObjectTracker):
         return self
 
     def remove_layers(self, layers: Sequence[int]) -> None:
-        """Make the running model shallower, see :meth:`PMAMViT.remove_blocks`."""
+        """Make the running model shallower, see :meth:`TemplateSearchBackbone.remove_blocks`."""
         self.backbone.remove_blocks(layers)
+
+    def check_removal(self, layers: Sequence[int]) -> None:
+        """Raise a ValueError if these layers cannot be removed from the running model."""
+        self.backbone.check_removal(layers)
 
     @property
     def tokens_only(self) -> bool:

@@ -23,11 +23,13 @@ from mmtrack_mixformerv2.checkpoints import (
     skip_layers,
     write_checkpoint,
 )
+from mmtrack_mixformerv2.checkpoints.shrink import check_prunable
 from mmtrack_mixformerv2.engine.strict_load_hook import state_dict_of
 
 EPILOG = """\
-Layers are counted from zero. Those that are left keep their order and are numbered densely;
-everything else in the model stays as it is. OUT holds weights only, no state of a training.
+IN is a MixFormerV2 or a MixViT; other systems are refused. Layers are counted from zero. Those that
+are left keep their order and are numbered densely; everything else in the model stays as it is. OUT
+holds weights only, no state of a training.
 
 which layers (MixFormerV2, section 3.3, Tables 3e and 8b):
   --drop 0,3,6,9   what the published code removes of 12; the training that fades them out before
@@ -117,12 +119,13 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or holds something else, such as published weights, or
-            values that are NaN or infinite.
+        ValueError: If it cannot be read, or holds something else, such as published weights or
+            another system than MixFormerV2 and MixViT, or values that are NaN or infinite.
     """
     checkpoint = CheckpointLoader.load_checkpoint(str(path), 'cpu', logger='silent')
     state = state_dict_of(checkpoint, str(path))
     state = {str(name).removeprefix('module.'): value for name, value in state.items()}
+    check_prunable(state, str(path))
     if 'backbone.patch_embed.weight' not in state:
         raise ValueError(
             f'{path} holds no weights of this toolbox (none is named backbone.patch_embed.weight). '

@@ -131,13 +131,13 @@ class FrameSpeed:
         decode: Mean time of decoding.
         network_share: Part of the latency that is the network, normalising included.
         network_speedup: How many times as fast as the reference the network is, normalising
-            included; median over the turns, as all ratios.
+            included; median over the turns, as all ratios. None without a reference.
         speedup: The same of the latency.
         gflops: Products and sums of the network per second of the network, in billions.
         ceiling_share: The same over the speed of large matrix products in the same turn; None if
             there are none to compare to.
         box_difference: Largest difference of an edge to the reference, in pixels of the crop, over
-            the frames before the first refresh of the templates.
+            the frames before the first refresh of the templates. None without a reference.
     """
 
     median: float
@@ -147,11 +147,11 @@ class FrameSpeed:
     parts: dict[str, float]
     decode: float
     network_share: float
-    network_speedup: float
-    speedup: float
+    network_speedup: float | None
+    speedup: float | None
     gflops: float
     ceiling_share: float | None
-    box_difference: float
+    box_difference: float | None
 
 
 def measure_frames(
@@ -191,7 +191,7 @@ def measure_frames(
 
 def summarize(
     run: FrameRun,
-    reference: FrameRun,
+    reference: FrameRun | None,
     multiply_adds: int,
     ceiling: list[Timing] | None = None,
 ) -> FrameSpeed:
@@ -199,7 +199,7 @@ def summarize(
 
     Args:
         run: The loop; it has had a turn at least.
-        reference: What it is compared to, on the same frames and in the same rounds.
+        reference: What it is compared to, on the same frames and in the same rounds, if anything.
         multiply_adds: Of its network for a frame.
         ceiling: Turns of large matrix products in the same rounds.
     """
@@ -208,8 +208,6 @@ def summarize(
     parts = {part: 1000 * fmean(getattr(frame, part) for frame in frames) for part in PARTS}
     networks = _networks(run)
     work = [Timing(one.samples * multiply_adds, one.wall, 0.0) for one in networks]
-    compared = min(len(run.found), len(reference.found), run.loop.settings.update_interval)
-    difference = np.abs(np.subtract(run.found[:compared], reference.found[:compared])).max()
     return FrameSpeed(
         median=median(latencies),
         p95=float(np.percentile(latencies, 95)),
@@ -218,12 +216,18 @@ def summarize(
         parts=parts,
         decode=1000 * fmean(frame.decode for frame in frames),
         network_share=(parts['normalise'] + parts['network']) / fmean(latencies),
-        network_speedup=times(_networks(reference), networks),
-        speedup=times(_latencies(reference), _latencies(run)),
+        network_speedup=times(_networks(reference), networks) if reference else None,
+        speedup=times(_latencies(reference), _latencies(run)) if reference else None,
         gflops=2e-9 / wall_per_sample(work),
         ceiling_share=times(ceiling, work) if ceiling else None,
-        box_difference=float(difference) * run.loop.predictor.search_size,
+        box_difference=_difference(run, reference) if reference else None,
     )
+
+
+def _difference(run: FrameRun, reference: FrameRun) -> float:
+    compared = min(len(run.found), len(reference.found), run.loop.settings.update_interval)
+    edges = np.abs(np.subtract(run.found[:compared], reference.found[:compared]))
+    return float(edges.max()) * run.loop.predictor.search_size
 
 
 def _networks(run: FrameRun) -> list[Timing]:

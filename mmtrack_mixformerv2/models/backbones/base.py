@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -19,6 +20,7 @@ class TemplateSearchBackbone(BaseModule, ABC):
         template_size: Side of a template in pixels.
         num_prediction_tokens: Tokens besides those of the search region; zero without any.
         max_templates: How many templates it can see at once; None for any number.
+        num_template_tokens: Tokens of one template in ``Features.template``; None if unknown.
         has_layers: Whether the output of every block can be kept, ``out_layers``.
         has_template_layers: Whether that of the templates too, of every block.
         keep_template_output: Whether ``Features.template`` is wanted. A tracker sets it where a
@@ -30,6 +32,7 @@ class TemplateSearchBackbone(BaseModule, ABC):
     template_size: int
     num_prediction_tokens = 0
     max_templates: int | None = None
+    num_template_tokens: int | None = None
     has_layers = False
     has_template_layers = False
     keep_template_output = False
@@ -67,6 +70,26 @@ class TemplateSearchBackbone(BaseModule, ABC):
             ValueError: If the size of the regions or the cache does not fit this backbone, or what
                 is asked for does not exist.
         """
+
+    def check_removal(self, layers: Sequence[int]) -> None:
+        """Raise a ValueError if these blocks cannot be removed; a backbone that can says which."""
+        raise ValueError(
+            f'{type(self).__name__} cannot lose blocks: that is built in for PMAMViT, the backbone '
+            'of MixFormerV2 and MixViT. Train a model whose config has fewer blocks, without '
+            'DepthPruningHook.'
+        )
+
+    def remove_blocks(self, layers: Sequence[int]) -> None:
+        """Make the backbone shallower; the blocks that are left keep their order and weights.
+
+        Args:
+            layers: Blocks to remove, 0-based.
+
+        Raises:
+            ValueError: If they cannot be removed, see :meth:`check_removal`.
+        """
+        self.check_removal(layers)
+        raise NotImplementedError(f'{type(self).__name__} has check_removal, but no remove_blocks')
 
     def forward(self, templates: Tensor, search: Tensor, *, out_layers: bool = False) -> Features:
         """Both halves in one call: ``(B, T, 3, h, w)`` and ``(B, 3, S, S)`` to features."""

@@ -105,6 +105,7 @@ class MixCvT(TemplateSearchBackbone):
         self.embed_dims = stage_dims[-1]
         self.search_size = search_size
         self.template_size = template_size
+        self.num_template_tokens = (template_size // prod(one[1] for one in embed_convs)) ** 2
         channels, act_cfg = [3, *stage_dims], act_cfg or dict(type='QuickGELU')
         self.stages = nn.ModuleList(
             ConvStage(

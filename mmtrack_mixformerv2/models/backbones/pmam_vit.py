@@ -81,6 +81,7 @@ class PMAMViT(TemplateSearchBackbone):
         self.template_pos_embed = _fixed(
             sincos_position_table(template_size // patch_size, embed_dims)
         )
+        self.num_template_tokens = self.template_pos_embed.shape[1]
         self.prediction_tokens = self.prediction_pos_embed = None
         if num_prediction_tokens:
             tokens = torch.empty(1, num_prediction_tokens, embed_dims)
@@ -92,22 +93,19 @@ class PMAMViT(TemplateSearchBackbone):
             for ratio, rate in zip(ratios, rates)
         )
 
-    def remove_blocks(self, layers: Sequence[int]) -> None:
-        """Make the backbone shallower; the blocks that are left keep their order and weights.
-
-        Args:
-            layers: Blocks to remove, 0-based.
-
-        Raises:
-            ValueError: If one does not exist, or none is left.
-        """
+    def check_removal(self, layers: Sequence[int]) -> None:
+        """Raise a ValueError if one of the blocks to remove does not exist, or none is left."""
         gone = set(layers)
         if not gone <= set(range(len(self.blocks))) or len(gone) >= len(self.blocks):
             raise ValueError(
                 f'cannot remove the layers {sorted(gone)} of a backbone with {len(self.blocks)} '
                 f'(0 to {len(self.blocks) - 1}); at least one has to stay.'
             )
-        self.blocks = nn.ModuleList(b for i, b in enumerate(self.blocks) if i not in gone)
+
+    def remove_blocks(self, layers: Sequence[int]) -> None:
+        """Make the backbone shallower, see :meth:`TemplateSearchBackbone.remove_blocks`."""
+        self.check_removal(layers)
+        self.blocks = nn.ModuleList(b for i, b in enumerate(self.blocks) if i not in layers)
 
     def encode_template(self, templates: Tensor, *, out_layers: bool = False) -> TemplateCache:
         """Keys and values of the templates, which never see the search region.
@@ -237,8 +235,10 @@ class PMAMViT(TemplateSearchBackbone):
     def _check_cache(self, cache: TemplateCache, batch: int) -> None:
         heads = self.blocks[0].attn.num_heads
         expected = (len(self.blocks), batch, heads, self.embed_dims // heads)
-        key = cache.keys[0]
-        got = (len(cache.keys), key.shape[0], key.shape[1], key.shape[3])
+        got = (0,)  # as of backbones that keep maps only
+        if cache.keys:
+            key = cache.keys[0]
+            got = (len(cache.keys), key.shape[0], key.shape[1], key.shape[3])
         if got != expected:
             raise ValueError(
                 f'the template cache has (blocks, batch, heads, head width) = {got}, expected '
@@ -252,10 +252,10 @@ def _fixed(table: Tensor) -> nn.Parameter:
 
 
 def _check_sizes(search: int, template: int, patch: int, dims: int, heads: int) -> None:
-    if search % patch or template % patch:
+    if patch < 1 or search % patch or template % patch:
         raise ValueError(
             f'search_size={search} and template_size={template} must be multiples of '
-            f'patch_size={patch}.'
+            f'patch_size={patch}, which is at least 1.'
         )
-    if dims % 4 or dims % heads:
+    if heads < 1 or dims % 4 or dims % heads:
         raise ValueError(f'embed_dims={dims} must be a multiple of 4 and of num_heads={heads}.')

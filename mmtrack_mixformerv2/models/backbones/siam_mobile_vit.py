@@ -64,6 +64,7 @@ class SiamMobileViT(TemplateSearchBackbone):
         _check(search_size, template_size, widths, dims, depths, num_heads)
         self.search_size = search_size
         self.template_size = template_size
+        self.num_template_tokens = (template_size // _STRIDE) ** 2
         self.embed_dims = widths[-1]
 
         def residual(in_channels: int, out_channels: int, stride: int) -> InvertedResidual:

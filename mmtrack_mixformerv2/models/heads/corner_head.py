@@ -109,6 +109,7 @@ class CornerHead(BaseModule):
 
     DESIGNS = {'plain': PlainCornerBranch, 'pyramid': PyramidCornerBranch}
     num_tokens = 0
+    gives_edges = True
 
     def __init__(
         self,

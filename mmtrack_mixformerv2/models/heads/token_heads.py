@@ -83,6 +83,7 @@ class TokenDistributionHead(BaseModule):
 
     DESIGNS = {(4, 'shared'), (4, 'per_edge'), (1, 'per_edge'), (1, 'box')}
     reads_search = False
+    gives_edges = True
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class TokenDistributionHead(BaseModule):
         self.in_channels = in_channels
         self.num_tokens = num_tokens
         self.direct = mlps == 'box'
+        self.gives_edges = not self.direct
         count, width = (4 if mlps == 'per_edge' else 1), (4 if self.direct else num_bins)
         self.mlps = nn.ModuleList(
             EdgeMlp(in_channels, width, normalize=not self.direct) for _ in range(count)

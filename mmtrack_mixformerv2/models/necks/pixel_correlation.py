@@ -28,6 +28,8 @@ class PixelCorrelationNeck(BaseModule):
         init_cfg: As in mmengine.
     """
 
+    reads_template = True
+
     def __init__(
         self,
         *,
