@@ -233,7 +233,8 @@ def test_a_frozen_copy_reads_raw_crops(dual_attention):
     model = MODELS.build(cfg.model).eval()
     view = InferenceNetwork.of(model)
     frozen = view.frozen()
-    assert frozen.scaled
+    assert frozen.scaled and frozen.model.box_head.first is not None
+    assert model.box_head.first is None  # the running model stays as it is
     template = torch.randint(0, 256, (1, 1, 128, 128, 3), dtype=torch.uint8)
     search = torch.randint(0, 256, (1, 256, 256, 3), dtype=torch.uint8)
     with torch.inference_mode():

@@ -63,8 +63,8 @@ class InferenceNetwork(nn.Module):
     def frozen(self, dtype: str = 'float32', *, compile: bool = False) -> InferenceNetwork:
         """A copy for inference alone, of the weights as they are now.
 
-        Convolutions take over the batch norm behind them, and in float32 the backbone the
-        scaling of the crops, if it has ``fold_scaling``.
+        Convolutions take over the batch norm behind them, the box head is fused if it has ``fuse``,
+        and in float32 the backbone takes over the scaling of the crops, if it has ``fold_scaling``.
 
         Args:
             dtype: What the products of the backbone are computed in.
@@ -87,6 +87,8 @@ class InferenceNetwork(nn.Module):
         model = copy.deepcopy(self.model).eval().requires_grad_(False)
         model.losses, model.auxiliary = nn.ModuleDict(), None
         fuse_conv_bn(model)
+        if hasattr(model.box_head, 'fuse'):
+            model.box_head.fuse()
         if self.device.type == 'cpu':  # maps of tokens have their channels last already
             model.to(memory_format=torch.channels_last)
         scaled = dtype == 'float32' and hasattr(model.backbone, 'fold_scaling')

@@ -283,20 +283,20 @@ def _finish_both(
     query, key, value = (part.split(counts, dim=2) for part in block.project(joined))
     tokens = dict(zip(_BOTH, zip(key, value)))
     sees = (design.template, design.search)
-    mixed = torch.cat([_mix(*one, tokens) for one in zip(query, sees)], dim=2)
+    mixed = torch.cat([_mix(*one, tokens) for one in zip(query, sees)], dim=1)
     template, search = block.finish_mixed(joined, mixed).split(counts, dim=1)
     return template, search
 
 
 def _mix(query: Tensor, sees: tuple[str, ...], tokens: dict[str, KeyValue]) -> Tensor:
-    """What queries ``(B, heads, N, head_dim)`` see; if that is nothing, they themselves."""
-    if not sees:
-        return query
-    key, value = (
-        pair[0] if len(pair) == 1 else torch.cat(pair, dim=2)
-        for pair in zip(*(tokens[name] for name in sees))
-    )
-    return F.scaled_dot_product_attention(query, key, value)
+    """What queries ``(B, heads, N, head_dim)`` see; if that is nothing, they; ``(B, N, C)``."""
+    if sees:
+        key, value = (
+            pair[0] if len(pair) == 1 else torch.cat(pair, dim=2)
+            for pair in zip(*(tokens[name] for name in sees))
+        )
+        query = F.scaled_dot_product_attention(query, key, value)
+    return query.transpose(1, 2).flatten(2)
 
 
 def _learned(count: int, dims: int) -> nn.Parameter:

@@ -127,10 +127,10 @@ class MixedAttentionBlock(nn.Module):
         return self._add(few, self.attn.attend_few(self.norm1(x), count, key, value))
 
     def finish_mixed(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """Output of the block for tokens ``x``, given what their heads mixed, to be projected."""
+        """Output of the block for tokens ``x``, given what their heads mixed, ``(B, N, C)``."""
         if self.gamma == 0:
             return x
-        return self._add(x, self.attn.proj(mixed.transpose(1, 2).flatten(2)))
+        return self._add(x, self.attn.proj(mixed))
 
     def _add(self, x: Tensor, attended: Tensor) -> Tensor:
         attended = self.drop_path(attended)

@@ -91,6 +91,25 @@ class CenterHead(BaseModule):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
+        self.first: nn.Module | None = None  # see fuse
+
+    @property
+    def towers(self) -> tuple[CenterTower, CenterTower, CenterTower]:
+        """Of score, size and offset."""
+        return self.score, self.size, self.offset
+
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Make one convolution of the first ones of the towers, which read the same tokens.
+
+        For inference alone, when the convolutions have taken over the batch norms behind them.
+        """
+        units = [tower.convs.pop(0) for tower in self.towers]
+        convs = [unit[0] for unit in units]
+        joined = nn.Conv2d(self.in_channels, 3 * convs[0].out_channels, 3, padding=1)
+        joined.weight = nn.Parameter(torch.cat([conv.weight for conv in convs]), False)
+        joined.bias = nn.Parameter(torch.cat([conv.bias for conv in convs]), False)
+        self.first = nn.Sequential(joined, *units[0][1:])
 
     def maps(self, features: Features) -> dict[str, Tensor]:
         """The maps, [row, column], float32 at least.
@@ -107,12 +126,13 @@ class CenterHead(BaseModule):
         search = features.search
         grid = isqrt(search.shape[1])
         image = search.transpose(1, 2).unflatten(2, (grid, grid))
-        logits = at_least_float(self.score(image))
+        starts = (image,) * 3 if self.first is None else self.first(image).chunk(3, dim=1)
+        logits, size, offset = (at_least_float(t(x)) for t, x in zip(self.towers, starts))
         return dict(
             score_logits=logits,
             score=_probability(logits),
-            size=_probability(at_least_float(self.size(image))),
-            offset=at_least_float(self.offset(image)),
+            size=_probability(size),
+            offset=offset,
         )
 
     def forward(self, features: Features, *, window: bool = False) -> BoxPrediction:
