@@ -214,3 +214,9 @@ def test_weights_in_the_place_of_published_ones_are_told(mvt_config):
     model = MODELS.build(mvt_config.model).state_dict()
     told, lists = describe_misfit('mine.pth', {'net': model}, model)
     assert "it holds MVT (converted), but under 'net'" in told and not lists
+
+
+def test_a_file_whose_names_are_numbers_is_unknown(mvt_config):
+    """As the state of an optimizer that was saved alone."""
+    model = MODELS.build(mvt_config.model).state_dict()
+    assert describe_misfit('state.pth', {0: torch.ones(1), 1: torch.ones(1)}, model) is None

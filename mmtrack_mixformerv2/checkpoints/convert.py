@@ -78,9 +78,10 @@ def own_system(state: StateDict) -> System | None:
 
 def bare_names(state: Mapping[str, Any]) -> dict[str, Any]:
     """The weights without the prefix of a distributed wrapper, unless it belongs to a layout."""
+    state = {str(name): value for name, value in state.items()}
     if published_layout(state) is not None:
-        return dict(state)
-    return {str(name).removeprefix(WRAPPER): value for name, value in state.items()}
+        return state
+    return {name.removeprefix(WRAPPER): value for name, value in state.items()}
 
 
 def convert_state_dict(state: StateDict, *, keep_score: bool = False) -> Conversion:

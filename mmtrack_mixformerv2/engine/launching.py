@@ -312,7 +312,8 @@ def _check_initial_weights(cfg: Config, model: nn.Module) -> None:
                     part = fitting_part(module, checkpoint, source=source, prefix=prefix)
                     StrictLoadHook(allowed).check(module, part, source=source, whole=False)
                 except ValueError as error:
-                    raise ValueError(f'{error}\n  {describe_weights(source, checkpoint)}') from None
+                    told = describe_weights(source, checkpoint)
+                    raise ValueError(f'{error}\n  {told}'.rstrip()) from None
 
 
 def _read(source: str) -> dict:

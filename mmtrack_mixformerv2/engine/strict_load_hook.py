@@ -17,7 +17,7 @@ from mmengine.runner import BaseLoop, Runner
 from mmtrack.registry import HOOKS
 from torch import nn
 
-from ..checkpoints import describe_misfit
+from ..checkpoints import bare_names, describe_misfit
 
 _LISTED = 4  # names per kind of difference in a message
 
@@ -185,16 +185,12 @@ def bare_weights(checkpoint: Any, source: str) -> dict[str, Any]:
     Raises:
         ValueError: As :func:`state_dict_of`.
     """
-    state = state_dict_of(checkpoint, source)
-    return {re.sub(r'^module\.', '', str(name)): value for name, value in state.items()}
+    return bare_names(state_dict_of(checkpoint, source))
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shape by name, with the prefix of a distributed wrapper removed as MMEngine does."""
     return {
-        re.sub(r'^module\.', '', str(name)): tuple(value.shape)
-        for name, value in state.items()
-        if isinstance(value, torch.Tensor)
+        name: tuple(value.shape) for name, value in state.items() if isinstance(value, torch.Tensor)
     }
 
 

@@ -24,7 +24,7 @@ from mmtrack_mixformerv2.checkpoints import (
     write_checkpoint,
 )
 from mmtrack_mixformerv2.checkpoints.shrink import check_prunable
-from mmtrack_mixformerv2.engine.strict_load_hook import state_dict_of
+from mmtrack_mixformerv2.engine.strict_load_hook import bare_weights
 
 EPILOG = """\
 IN is a MixFormerV2 or a MixViT; other systems are refused. Layers are counted from zero. Those that
@@ -123,8 +123,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             another system than MixFormerV2 and MixViT, or values that are NaN or infinite.
     """
     checkpoint = CheckpointLoader.load_checkpoint(str(path), 'cpu', logger='silent')
-    state = state_dict_of(checkpoint, str(path))
-    state = {str(name).removeprefix('module.'): value for name, value in state.items()}
+    state = bare_weights(checkpoint, str(path))
     check_prunable(state, str(path))
     if 'backbone.patch_embed.weight' not in state:
         raise ValueError(

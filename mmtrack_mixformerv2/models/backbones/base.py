@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...structures import Features, TemplateCache
 
@@ -89,7 +89,7 @@ class TemplateSearchBackbone(BaseModule, ABC):
             ValueError: If they cannot be removed, see :meth:`check_removal`.
         """
         self.check_removal(layers)
-        raise NotImplementedError(f'{type(self).__name__} has check_removal, but no remove_blocks')
+        self.blocks = nn.ModuleList(b for i, b in enumerate(self.blocks) if i not in layers)
 
     def forward(self, templates: Tensor, search: Tensor, *, out_layers: bool = False) -> Features:
         """Both halves in one call: ``(B, T, 3, h, w)`` and ``(B, 3, S, S)`` to features."""

@@ -166,7 +166,7 @@ class FERMTViT(TemplateSearchBackbone):
                 keys.append(own[0])
                 values.append(own[1])
             if goes_on:
-                x = _finish(block, x, query, design.template, {'template': own})
+                x = block.finish_mixed(x, _mix(query, design.template, {'template': own}))
                 layers.append(x)
         maps = {}
         if count < len(self.blocks):
@@ -211,7 +211,7 @@ class FERMTViT(TemplateSearchBackbone):
                 query, own = _project(block, x, query=True, keys='search' in design.search)
                 if own is not None:
                     seen['search'] = own
-                x = _finish(block, x, query, design.search, seen)
+                x = block.finish_mixed(x, _mix(query, design.search, seen))
             layers.append(x)
         if self.keep_template_output:
             template = cache.maps['template'] if template is None else self.norm(template)
@@ -261,17 +261,6 @@ def _project(
     parts = F.linear(block.norm1(x), weight, bias).unflatten(2, (-1, heads, dims // heads))
     parts = parts.permute(2, 0, 3, 1, 4)  # (1 or 2, B, heads, N, head_dim)
     return (parts[0], None) if query else (None, (parts[0], parts[1]))
-
-
-def _finish(
-    block: MixedAttentionBlock,
-    x: Tensor,
-    query: Tensor,
-    sees: tuple[str, ...],
-    tokens: dict[str, KeyValue],
-) -> Tensor:
-    """Output of a block for the tokens ``x`` whose queries attend to those that ``sees`` names."""
-    return block.finish_mixed(x, _mix(query, sees, tokens))
 
 
 def _finish_both(

@@ -102,11 +102,6 @@ class PMAMViT(TemplateSearchBackbone):
                 f'(0 to {len(self.blocks) - 1}); at least one has to stay.'
             )
 
-    def remove_blocks(self, layers: Sequence[int]) -> None:
-        """Make the backbone shallower, see :meth:`TemplateSearchBackbone.remove_blocks`."""
-        self.check_removal(layers)
-        self.blocks = nn.ModuleList(b for i, b in enumerate(self.blocks) if i not in layers)
-
     def encode_template(self, templates: Tensor, *, out_layers: bool = False) -> TemplateCache:
         """Keys and values of the templates, which never see the search region.
 
